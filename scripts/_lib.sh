@@ -1,0 +1,58 @@
+# Shared by the scripts in this folder: source it, never run it.
+#
+# It enters the checkout's root, so that a script works from any directory, and offers
+#   say TEXT...             a line of progress, on standard error
+#   die CAUSE CURE...       `error: CAUSE`, the cure on lines of their own, exit 2
+#   ensure_environment      make `.venv` and the editable install, or do nothing when they are current
+# shellcheck shell=bash
+
+set -euo pipefail
+
+root=$(cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." && pwd -P)
+cd -- "$root"
+
+venv=$root/.venv
+python=$venv/bin/python
+build=$root/.build
+
+say() { printf '%s\n' "$*" >&2; }
+
+die() {
+    local cause=$1
+    shift
+    printf 'error: %s\n' "$cause" >&2
+    if (($#)); then printf '  %s\n' "$@" >&2; fi
+    exit 2
+}
+
+# What the environment is made of: a change in any of these makes it anew (seconds, mostly caches).
+environment_key() {
+    local system_python
+    system_python=$(/usr/bin/python3 -c 'import sys; print(sys.version)')
+    {
+        printf '%s\n' "$root" "$system_python"
+        cat pyproject.toml scripts/_lib.sh scripts/_environment.sh scripts/_rebuild_on_import.py
+    } | sha256sum | cut -d ' ' -f 1
+}
+
+environment_is_current() {
+    [[ -x $python && -f $venv/rdmaq-key && $(<"$venv/rdmaq-key") == "$1" ]]
+}
+
+ensure_environment() {
+    # shellcheck source=scripts/_environment.sh
+    source "$root/scripts/_environment.sh"
+    ensure_system_packages
+    local key
+    key=$(environment_key)
+    environment_is_current "$key" && return
+    mkdir -p "$build"
+    # Two scripts started at once in one checkout: the second waits, then finds the work done.
+    exec {environment_lock}>"$build/environment.lock"
+    if ! flock --nonblock "$environment_lock"; then
+        say "waiting for another script that is preparing $venv"
+        flock "$environment_lock"
+    fi
+    environment_is_current "$key" || make_environment "$key"
+    exec {environment_lock}>&-
+}
