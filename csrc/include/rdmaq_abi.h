@@ -1,0 +1,258 @@
+/*
+ * The boundary between Python and C: this file is both the C header and, between the two cffi
+ * marks, the definition that cffi compiles. There is no second copy, so none can drift.
+ *
+ * Between the marks stand plain declarations and `#define NAME integer` only (cffi's parser knows
+ * no preprocessor). Functions return a count or status >= 0, or -errno when something is broken.
+ * Full, empty and lapped are answers, not errors. No function here touches a Python object, so
+ * the GIL is released in every call.
+ */
+#ifndef RDMAQ_ABI_H
+#define RDMAQ_ABI_H
+
+#include <stdint.h>
+
+/* cffi: begin */
+
+/* ---- bounds, summed in csrc/ring/layout.h ---------------------------------------------- */
+#define RQ_FORMAT_VERSION 1
+#define RQ_FRAME_HEADER_BYTES 32
+#define RQ_CAPACITY_BYTES_MIN 65536
+#define RQ_CAPACITY_BYTES_MAX 1099511627776
+#define RQ_GUARD_BYTES_DEFAULT_MAX 1048576
+#define RQ_GUARD_BYTES_MIN 4096
+#define RQ_READERS_MAX 128
+#define RQ_FRAME_MESSAGES_MAX 16777215
+#define RQ_BLOCK_PAYLOAD_BYTES_MAX 65535
+#define RQ_LEDGER_ENTRIES 4096
+#define RQ_NAME_BYTES_MAX 192
+#define RQ_SCHEMA_BYTES_MAX 32768
+#define RQ_WAIT_SLICE_NS_MAX 50000000
+
+/* ---- the segment's descriptor: the first bytes of every segment, never changed ------------- */
+struct rq_descriptor {
+    uint64_t magic;
+    uint32_t format_version;
+    uint32_t record_bytes; /* 0: untyped */
+    uint64_t epoch;
+    uint64_t segment_bytes;
+    uint64_t capacity_bytes;
+    uint64_t guard_bytes;
+    uint64_t message_bytes_max;
+    uint64_t live_offset_bytes;
+    uint64_t ledger_offset_bytes;
+    uint64_t ledger_entry_count;
+    uint64_t index_offset_bytes;
+    uint64_t index_stride_bytes;
+    uint64_t data_offset_bytes;
+    uint64_t schema_hash; /* first 8 bytes of SHA-256 of the schema text, big-endian */
+    uint8_t host_id[16];  /* the kernel's boot id */
+    uint32_t publisher_pid;
+    uint32_t is_reliable;
+    uint32_t name_bytes;
+    uint32_t schema_bytes;
+    uint8_t name[192];
+    uint8_t schema[32768];
+};
+
+/* ---- statuses and kinds ------------------------------------------------------------------ */
+#define RQ_KIND_MESSAGE 1
+#define RQ_KIND_RECORDS 2
+#define RQ_KIND_BLOCKS 3
+#define RQ_KIND_GAP 4
+#define RQ_KIND_HEARTBEAT 5
+#define RQ_KIND_END 6
+
+#define RQ_POLL_NOTHING 0
+#define RQ_POLL_MESSAGES 1
+#define RQ_POLL_GAP 2
+#define RQ_POLL_END 3
+#define RQ_POLL_TOO_SMALL 4
+#define RQ_POLL_CUT_OFF 5
+
+#define RQ_CAUSE_UPSTREAM 1
+#define RQ_CAUSE_OVERRUN 2
+
+#define RQ_WAIT_AUTO 0
+#define RQ_WAIT_SPIN 1
+#define RQ_WAIT_YIELD 2
+#define RQ_WAIT_SLEEP 3
+
+#define RQ_START_LIVE 0
+#define RQ_START_OLDEST 1
+#define RQ_START_SEQUENCE 2
+#define RQ_START_WALL_NS 3
+
+#define RQ_CUT_STALLED 1
+#define RQ_CUT_BAD_CURSOR 2
+
+/* One frame, or the part of one, inside a batch. */
+struct rq_frame_note {
+    uint64_t ticks; /* the publisher's, at publish */
+    uint32_t message_count;
+    uint32_t reserved;
+};
+
+/* What one poll found. Which members are valid follows from the status that came with it. */
+struct rq_batch {
+    uint64_t sequence; /* of the first message; the first lost one for a gap */
+    uint64_t last;     /* of the last message; the last lost one for a gap */
+    uint64_t payload_bytes;
+    uint64_t data_offset_bytes; /* a borrowed batch: where its payload begins in the data area */
+    uint64_t received_ticks;
+    uint32_t kind;
+    uint32_t cause;
+    uint32_t message_count;
+    uint32_t frame_count;
+};
+
+struct rq_publisher_stats {
+    uint64_t messages;
+    uint64_t bytes;
+    uint64_t frames;
+    uint64_t gaps;
+    uint64_t stalls;
+    uint64_t wakes;
+    uint64_t next_sequence;
+    uint64_t tail_bytes;
+    uint32_t reader_count;
+    uint32_t readers_cut_off;
+};
+
+struct rq_reader_stats {
+    uint64_t messages;
+    uint64_t bytes;
+    uint64_t batches;
+    uint64_t frames;
+    uint64_t gaps_upstream;
+    uint64_t gaps_overrun;
+    uint64_t lost_upstream;
+    uint64_t lost_overrun;
+    uint64_t wakes;
+    uint64_t next_sequence;
+    uint64_t cursor_bytes;
+    uint64_t tail_bytes;
+    uint64_t heartbeat_age_ns;
+};
+
+/* ---- segment: created by the publisher, attached by readers -------------------------------- */
+struct rq_segment;
+
+/* Fills sizes and offsets for a new segment; guard_bytes 0 means the default. -EINVAL: capacity
+ * is no power of two or out of range; -ERANGE: guard out of range; -EMSGSIZE: a record does not
+ * fit into guard. The caller adds epoch, names, identity and schema. */
+int rq_descriptor_init(struct rq_descriptor *descriptor, uint64_t capacity_bytes,
+                       uint64_t guard_bytes, uint32_t record_bytes);
+/* Creates, populates, maps and seals. *fd_out is the caller's to close. */
+int rq_segment_create(const struct rq_descriptor *descriptor, struct rq_segment **segment_out,
+                      int *fd_out);
+/* Checks seals, size and descriptor of a stranger's descriptor before mapping it read-only.
+ * -EPERM: a seal is missing; -EBADMSG: the bytes are no segment; -EPROTONOSUPPORT: other format
+ * version. The fd stays the caller's. */
+int rq_segment_attach(int fd, struct rq_segment **segment_out, struct rq_descriptor *copy_out);
+/* The mapping goes here: nothing may point into it any more. */
+void rq_segment_free(struct rq_segment *segment);
+uint8_t *rq_segment_data(struct rq_segment *segment);
+
+/* ---- publisher --------------------------------------------------------------------------- */
+struct rq_publisher;
+
+int rq_publisher_open(struct rq_segment *segment, uint64_t first_sequence, uint64_t timeout_ns,
+                      uint32_t readers_min, struct rq_publisher **publisher_out);
+/* One message (untyped) or one record (typed). 1: published; 0: the gate is shut, wait. */
+int64_t rq_send(struct rq_publisher *publisher, const uint8_t *data, uint64_t payload_bytes);
+/* Equal records. Returns how many were published; fewer than asked: the gate shut. */
+int64_t rq_send_records(struct rq_publisher *publisher, const uint8_t *data,
+                        uint64_t record_count);
+/* Length-prefixed messages as they came (u16 big-endian + bytes). Returns messages published and
+ * the bytes they took. first_sequence 0 means the next one; -ERANGE: not the next one;
+ * -EBADMSG: the blocks do not add up (nothing was published). */
+int64_t rq_send_blocks(struct rq_publisher *publisher, const uint8_t *blocks,
+                       uint64_t blocks_bytes, uint64_t message_count, uint64_t first_sequence,
+                       uint64_t *taken_bytes_out);
+int64_t rq_send_gap(struct rq_publisher *publisher, uint64_t first, uint64_t last);
+int64_t rq_send_heartbeat(struct rq_publisher *publisher);
+/* Room of payload_bytes behind the tail, the caller's to fill until commit or abort. 1, or 0: wait. */
+int64_t rq_claim(struct rq_publisher *publisher, uint64_t payload_bytes,
+                 uint64_t *data_offset_bytes_out);
+int64_t rq_commit(struct rq_publisher *publisher);
+int64_t rq_abort(struct rq_publisher *publisher);
+/* Waits until a frame of payload_bytes would pass the gate, at most wait_ns. Cuts off readers
+ * that stalled past the stream's timeout. 1: open; 0: not yet; -ETIMEDOUT: fewer readers than
+ * readers_min for longer than the timeout; -EINTR: a signal came. */
+int rq_publisher_wait(struct rq_publisher *publisher, uint64_t payload_bytes,
+                          uint64_t wait_ns);
+/* Admits a reader under the publish lock. control_fd_out is the control page (the caller's to
+ * close after passing it on); socket_fd takes wake bytes. Returns the slot, or -ENOSPC. */
+int rq_publisher_admit(struct rq_publisher *publisher, uint32_t start, uint64_t start_value,
+                       int socket_fd, int *control_fd_out, uint64_t *position_out,
+                       uint64_t *sequence_out);
+/* Forgets a reader whose process or socket went. Idempotent; -ENOENT: no such slot. */
+int rq_publisher_dismiss(struct rq_publisher *publisher, int slot);
+void rq_publisher_read_stats(struct rq_publisher *publisher, struct rq_publisher_stats *out);
+/* Writes `end`, wakes the one inside and every reader, waits until the handle is idle.
+ * After it every call returns -ESHUTDOWN. Idempotent. The segment outlives it. */
+int rq_publisher_close(struct rq_publisher *publisher);
+/* In a forked child: every later call returns -ESHUTDOWN; touches no mapping. */
+void rq_publisher_forget(struct rq_publisher *publisher);
+/* Must be called after close or forget, when no thread can enter any more. */
+void rq_publisher_free(struct rq_publisher *publisher);
+
+/* ---- keeper: one thread per node, for heartbeats and clock tables --------------------------- */
+struct rq_keeper;
+
+int rq_keeper_start(struct rq_keeper **keeper_out);
+int rq_keeper_add(struct rq_keeper *keeper, struct rq_publisher *publisher);
+int rq_keeper_remove(struct rq_keeper *keeper, struct rq_publisher *publisher);
+void rq_keeper_stop(struct rq_keeper *keeper);
+
+/* ---- reader ------------------------------------------------------------------------------ */
+struct rq_reader;
+
+/* position and sequence are the publisher's grant, control_fd the page it made: all of them are
+ * checked. deliver_from: messages below it were not asked for and are passed over. */
+int rq_reader_open(struct rq_segment *segment, int control_fd, int slot, uint64_t position,
+                   uint64_t sequence, uint64_t deliver_from, struct rq_reader **reader_out);
+/* Copies what is there, up to message_count_max messages, into out; waits up to wait_ns (one
+ * slice of at most RQ_WAIT_SLICE_NS_MAX) when there is nothing. offsets has room for
+ * message_count_max + 1 entries, notes for note_count_max. A batch never crosses a gap. */
+int rq_reader_poll(struct rq_reader *reader, uint8_t *out, uint64_t out_bytes,
+                   uint32_t message_count_max, uint32_t *offsets, struct rq_frame_note *notes,
+                   uint32_t note_count_max, uint32_t wait_mode, uint64_t wait_ns,
+                   struct rq_batch *batch);
+/* As poll, but nothing is copied: the batch (one frame, or part of one) stays in the ring until
+ * rq_reader_release. offsets takes 2 entries a message: begin and end within the data area's
+ * payload. Borrowing again before release: -EBUSY. */
+int rq_reader_borrow(struct rq_reader *reader, uint32_t message_count_max, uint32_t *offsets,
+                     struct rq_frame_note *note, uint32_t wait_mode, uint64_t wait_ns,
+                     struct rq_batch *batch);
+/* 1: the bytes were intact until now; 0: overwritten meanwhile, they must not be trusted (and
+ * will be declared as a gap). consume 0 leaves the batch to be delivered again. */
+int rq_reader_release(struct rq_reader *reader, int consume);
+/* Asks for a byte on the socket at the next publish. 1: something is there already (not armed). */
+int rq_reader_arm(struct rq_reader *reader);
+void rq_reader_read_stats(struct rq_reader *reader, struct rq_reader_stats *out);
+/* Wall-clock time in ns since 1970 of a publisher's tick, by the publisher's own table. */
+uint64_t rq_reader_wall_ns(struct rq_reader *reader, uint64_t ticks);
+/* ns between publish and receive of each frame; negative never (0 at least). */
+void rq_frame_latencies_ns(const struct rq_frame_note *notes, uint32_t note_count,
+                           uint64_t received_ticks, int64_t *out);
+int rq_reader_close(struct rq_reader *reader);
+void rq_reader_forget(struct rq_reader *reader);
+void rq_reader_free(struct rq_reader *reader);
+
+/* ---- clock ------------------------------------------------------------------------------- */
+uint64_t rq_clock_ticks(void);
+uint64_t rq_clock_ticks_to_ns(uint64_t ticks);
+uint64_t rq_clock_ns_per_tick_q32(void);
+/* Measures the rate again over all the time since the extension was loaded. */
+void rq_clock_calibrate(void);
+/* 1: the CPU's time-stamp counter; 2: CLOCK_MONOTONIC_RAW. */
+int rq_clock_kind(void);
+
+/* ---- benchmarks (rdmaq bench): the same copies in bare C ------------------------------------ */
+void rq_bench_empty(void);
+
+/* cffi: end */
+
+#endif

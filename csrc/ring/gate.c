@@ -1,0 +1,127 @@
+/*
+ * Flow control of a reliable stream: the slowest live reader gates the writer, and who stalls
+ * past the timeout is cut off. A lossy stream's limit is never reached.
+ */
+#define _GNU_SOURCE
+#include <sched.h>
+#include <time.h>
+
+#include "ring/publisher.h"
+
+#define YIELDS_BEFORE_SLEEP 200
+#define SLEEP_NS 50000
+
+static void cut_off(struct rq_publisher *publisher, struct rq_admitted *reader, uint32_t why) {
+    reader->is_gating = 0;
+    publisher->readers_cut_off++;
+    /* Pairs with the acquire load in rq_reader_check_standing. */
+    atomic_store_explicit(&reader->control->cut_off, why, memory_order_release);
+    rq_wake_everybody(publisher->live);
+}
+
+/* A reader's word is hostile: loaded once, it must not run backwards or ahead of the tail. */
+static void look_at_cursor(struct rq_publisher *publisher, struct rq_admitted *reader) {
+    /* Pairs with the release store in rq_reader_advance: the reader has finished with the bytes
+     * below its cursor before we write over them. */
+    uint64_t cursor = atomic_load_explicit(&reader->control->cursor_bytes, memory_order_acquire);
+    if (cursor < reader->cursor_seen || cursor > publisher->tail)
+        cut_off(publisher, reader, RQ_CUT_BAD_CURSOR);
+    else
+        reader->cursor_seen = cursor;
+}
+
+static uint32_t gating_count(const struct rq_publisher *publisher) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < publisher->reader_count; i++)
+        count += publisher->readers[i]->is_gating != 0;
+    return count;
+}
+
+int rq_gate_refresh(struct rq_publisher *publisher, uint64_t frame_bytes) {
+    uint64_t limit_bytes = UINT64_MAX;
+    uint64_t room_bytes = rq_room_bytes(&publisher->segment) - RQ_END_RESERVE_BYTES;
+    for (uint32_t i = 0; i < publisher->reader_count; i++) {
+        struct rq_admitted *reader = publisher->readers[i];
+        if (reader->is_gating) look_at_cursor(publisher, reader);
+        if (reader->is_gating && reader->cursor_seen + room_bytes < limit_bytes)
+            limit_bytes = reader->cursor_seen + room_bytes;
+    }
+    if (gating_count(publisher) < publisher->readers_min) limit_bytes = 0;
+    publisher->gate_limit_bytes = limit_bytes;
+    return publisher->tail + frame_bytes <= limit_bytes;
+}
+
+/* Called while blocked. A reader is stalled when it is in the way and its cursor stood still. */
+static void cut_off_stalled(struct rq_publisher *publisher, uint64_t frame_bytes,
+                            const uint64_t *cursors_before, uint64_t now_ticks) {
+    uint64_t room_bytes = rq_room_bytes(&publisher->segment) - RQ_END_RESERVE_BYTES;
+    uint64_t timeout_ticks = rq_ns_ticks(publisher->timeout_ns);
+    for (uint32_t i = 0; i < publisher->reader_count; i++) {
+        struct rq_admitted *reader = publisher->readers[i];
+        if (!reader->is_gating) continue;
+        if (reader->cursor_seen != cursors_before[i] ||
+            reader->cursor_seen + room_bytes >= publisher->tail + frame_bytes)
+            reader->moved_ticks = now_ticks;
+        else if (now_ticks - reader->moved_ticks > timeout_ticks)
+            cut_off(publisher, reader, RQ_CUT_STALLED);
+    }
+}
+
+static int try_gate(struct rq_publisher *publisher, uint64_t frame_bytes, uint64_t now_ticks) {
+    uint64_t cursors_before[RQ_READERS_MAX];
+    rq_publisher_lock(publisher);
+    for (uint32_t i = 0; i < publisher->reader_count; i++)
+        cursors_before[i] = publisher->readers[i]->cursor_seen;
+    int is_open = rq_gate_is_open(publisher, frame_bytes);
+    if (!is_open) {
+        cut_off_stalled(publisher, frame_bytes, cursors_before, now_ticks);
+        is_open = rq_gate_is_open(publisher, frame_bytes);
+    }
+    int has_too_few = gating_count(publisher) < publisher->readers_min;
+    rq_publisher_unlock(publisher);
+    if (is_open) return 1;
+    uint64_t timeout_ticks = rq_ns_ticks(publisher->timeout_ns);
+    if (has_too_few && now_ticks - publisher->blocked_since_ticks > timeout_ticks)
+        return -ETIMEDOUT;
+    return 0;
+}
+
+static void begin_stall(struct rq_publisher *publisher, uint64_t now_ticks) {
+    publisher->blocked_since_ticks = now_ticks;
+    rq_publisher_lock(publisher);
+    for (uint32_t i = 0; i < publisher->reader_count; i++)
+        publisher->readers[i]->moved_ticks = now_ticks;
+    rq_count(&publisher->live->counters.stalls, 1);
+    rq_publisher_unlock(publisher);
+}
+
+static int wait_at_gate(struct rq_publisher *publisher, uint64_t frame_bytes, uint64_t wait_ns) {
+    uint64_t now_ticks = rq_now_ticks();
+    if (wait_ns > RQ_WAIT_SLICE_NS_MAX) wait_ns = RQ_WAIT_SLICE_NS_MAX;
+    uint64_t deadline_ticks = now_ticks + rq_ns_ticks(wait_ns);
+    if (publisher->blocked_since_ticks == 0) begin_stall(publisher, now_ticks);
+    for (int turns = 0;; turns++) {
+        int result = try_gate(publisher, frame_bytes, now_ticks);
+        if (result != 0) {
+            publisher->blocked_since_ticks = 0;
+            return result;
+        }
+        if (rq_handle_is_closing(&publisher->handle)) return -ESHUTDOWN;
+        if (now_ticks >= deadline_ticks) return 0;
+        if (turns < YIELDS_BEFORE_SLEEP) {
+            sched_yield();
+        } else {
+            struct timespec pause = {.tv_sec = 0, .tv_nsec = SLEEP_NS};
+            if (nanosleep(&pause, NULL) != 0) return -EINTR;
+        }
+        now_ticks = rq_now_ticks();
+    }
+}
+
+int rq_publisher_wait(struct rq_publisher *publisher, uint64_t payload_bytes, uint64_t wait_ns) {
+    int error = rq_handle_enter(&publisher->handle);
+    if (error != 0) return error;
+    int result = wait_at_gate(publisher, rq_frame_bytes(payload_bytes), wait_ns);
+    rq_handle_leave(&publisher->handle);
+    return result;
+}

@@ -1,0 +1,97 @@
+/* The writer's private state. Everything here lives in the publisher's own heap. */
+#ifndef RQ_RING_PUBLISHER_H
+#define RQ_RING_PUBLISHER_H
+
+#include "ring/clock.h"
+#include "ring/handle.h"
+#include "ring/segment.h"
+
+/* The `end` frame is written at close without asking anybody: reliable mode keeps room for it. */
+#define RQ_END_RESERVE_BYTES RQ_FRAME_HEADER_BYTES
+
+struct rq_admitted {
+    struct rq_control *control;
+    void *page;
+    size_t page_bytes;
+    int socket_fd; /* a duplicate, ours to close */
+    int slot;
+    int is_gating;
+    uint64_t cursor_seen;
+    uint64_t moved_ticks; /* while the publisher is blocked: when this cursor last moved */
+};
+
+struct rq_publisher {
+    struct rq_segment segment; /* a copy: one pointer less on the hot path */
+    struct rq_live *live;
+    uint64_t tail;
+    uint64_t next_sequence;
+    uint64_t gate_limit_bytes; /* the tail may move up to here without asking the readers */
+    uint64_t indexed_stride;   /* the last stride that has its index entry */
+    uint64_t claimed_bytes;    /* payload bytes of the open claim */
+    unsigned index_stride_shift;
+    int is_fresh; /* no frame yet: the first sequence may still be chosen */
+    int is_claimed;
+    uint32_t reader_count;
+    _Atomic uint32_t *waiting[RQ_READERS_MAX]; /* packed, for the scan at each publish */
+    struct rq_admitted *readers[RQ_READERS_MAX];
+    uint64_t slots_used[RQ_READERS_MAX / 64];
+
+    uint64_t timeout_ns;
+    uint32_t readers_min;
+    uint32_t readers_cut_off;
+    uint64_t blocked_since_ticks; /* 0: not blocked */
+    struct rq_handle handle;
+    _Atomic int lock; /* tail and reader table: held for one frame, or one admission */
+    struct rq_publisher *keeper_next;
+};
+
+static inline void rq_publisher_lock(struct rq_publisher *publisher) {
+    while (atomic_exchange_explicit(&publisher->lock, 1, memory_order_acquire)) sched_yield();
+}
+
+static inline void rq_publisher_unlock(struct rq_publisher *publisher) {
+    atomic_store_explicit(&publisher->lock, 0, memory_order_release);
+}
+
+static inline uint64_t rq_room_bytes(const struct rq_segment *segment) {
+    return segment->capacity_bytes - segment->guard_bytes;
+}
+
+/* The counters have one writer: no read-modify-write needed. */
+static inline void rq_count(_Atomic uint64_t *counter, uint64_t amount) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
+                          memory_order_relaxed);
+}
+
+/* publish_hot.c: all of these must be called with the publish lock held and the gate open. */
+void rq_write_frame(struct rq_publisher *publisher, uint32_t kind, uint32_t message_count,
+                    uint64_t sequence_count, const void *payload, uint64_t payload_bytes);
+void rq_write_claimed(struct rq_publisher *publisher, uint32_t kind, uint32_t message_count,
+                      uint64_t payload_bytes);
+void rq_write_ledger(struct rq_publisher *publisher, uint64_t first, uint64_t last);
+
+/* gate.c */
+int rq_gate_refresh(struct rq_publisher *publisher, uint64_t frame_bytes);
+
+static inline int rq_gate_is_open(struct rq_publisher *publisher, uint64_t frame_bytes) {
+    if (publisher->tail + frame_bytes <= publisher->gate_limit_bytes) return 1;
+    return rq_gate_refresh(publisher, frame_bytes);
+}
+
+/* wake.c: the slow half of waking one reader; must be called with the publish lock held. */
+void rq_wake_reader(struct rq_publisher *publisher, uint32_t reader_number);
+void rq_wake_everybody(struct rq_live *live);
+
+/*
+ * Publisher: store tail, fence, load waiting. Reader: store waiting, fence, load tail. Each fence
+ * keeps its store before its load, so at least one side sees the other (x86 needs it, too).
+ */
+static inline void rq_wake_readers(struct rq_publisher *publisher) {
+    if (publisher->reader_count == 0) return;
+    atomic_thread_fence(memory_order_seq_cst);
+    for (uint32_t i = 0; i < publisher->reader_count; i++)
+        if (atomic_load_explicit(publisher->waiting[i], memory_order_relaxed) != RQ_NOT_WAITING)
+            rq_wake_reader(publisher, i);
+}
+
+#endif
