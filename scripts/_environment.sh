@@ -56,13 +56,12 @@ make_environment() {
         "use Debian 12, Ubuntu 24.04 or newer"
     say "preparing $venv (once; some 20 seconds)"
     rm -f "$venv/rdmaq-key"
-    # An environment of another Python, or one moved here from another path, does not run.
-    if ! "$python" -c 'import sys; sys.exit(sys.prefix != sys.argv[1])' "$venv" 2>/dev/null; then
+    # An environment that another Python made, or that was moved here from another path, begins anew.
+    local probe='import sys; print(sys.version, sys.argv[1])'
+    local own_probe='import sys; print(sys.version, sys.prefix)'
+    if [[ "$("$python" -c "$own_probe" 2>/dev/null)" != "$(/usr/bin/python3 -c "$probe" "$venv")" ]]; then
         rm -rf -- "$venv"
-        /usr/bin/python3 -m venv "$venv"
-    elif [[ $("$python" -c 'import sys; print(sys.version)') != $(/usr/bin/python3 -c 'import sys; print(sys.version)') ]]; then
-        rm -rf -- "$venv"
-        /usr/bin/python3 -m venv "$venv"
+        /usr/bin/python3 -m venv "$venv" </dev/null >&2
     fi
     # Dependency groups need pip 25.1; Debian 12 brings 23.
     pip_install --upgrade 'pip>=25.1'

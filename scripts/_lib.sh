@@ -39,20 +39,29 @@ environment_is_current() {
     [[ -x $python && -f $venv/rdmaq-key && $(<"$venv/rdmaq-key") == "$1" ]]
 }
 
+# Returns with a shared lock held until this process and what it becomes by `exec` have ended, so that
+# no other script makes the environment anew under a running one.
 ensure_environment() {
     # shellcheck source=scripts/_environment.sh
     source "$root/scripts/_environment.sh"
     ensure_system_packages
     local key
     key=$(environment_key)
-    environment_is_current "$key" && return
-    mkdir -p "$build"
-    # Two scripts started at once in one checkout: the second waits, then finds the work done.
-    exec {environment_lock}>"$build/environment.lock"
-    if ! flock --nonblock "$environment_lock"; then
-        say "waiting for another script that is preparing $venv"
-        flock "$environment_lock"
+    if ! environment_is_current "$key"; then
+        mkdir -p -- "$build" 2>/dev/null && [[ -w $build && -w $root ]] || die \
+            "cannot write in $root, and its environment is not ready" \
+            "clone it to a folder of your own: git clone '$root' \"\$HOME/rdmaq\"; run the script there"
+        exec {environment_lock}>>"$build/environment.lock"
+        wait_for_lock --exclusive
+        environment_is_current "$key" || make_environment "$key"
+    else
+        exec {environment_lock}<"$build/environment.lock"
     fi
-    environment_is_current "$key" || make_environment "$key"
-    exec {environment_lock}>&-
+    wait_for_lock --shared
+}
+
+wait_for_lock() {
+    flock --nonblock "$1" "$environment_lock" && return
+    say "waiting for another script of this checkout ($build/environment.lock)"
+    flock "$1" "$environment_lock"
 }

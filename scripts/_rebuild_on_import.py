@@ -16,7 +16,7 @@ EXTENSION = "rdmaq._ext"
 SOURCES = ("CMakeLists.txt", "csrc")
 STAMP = os.path.join(".build", "extension-built")
 
-# A file's time comes from a clock that lags by up to a scheduler tick: err towards one rebuild more.
+# A file's time comes from a clock that lags by up to a tick: err towards one rebuild more.
 CLOCK_LAG_NS = 20_000_000
 
 
@@ -26,7 +26,7 @@ class RebuildBeforeImport:
     def __init__(self, root: str) -> None:
         self.root = root
 
-    def find_spec(self, fullname: str, path: object = None, target: object = None) -> None:
+    def find_spec(self, fullname: str, *_where: object) -> None:
         """Leave every import to the finders behind this one."""
         if fullname == EXTENSION and self in sys.meta_path:
             sys.meta_path.remove(self)
@@ -62,14 +62,15 @@ def rebuild_when_stale(root: str) -> None:
     if newest_change_ns(root) <= built_ns:
         return
     loader = getattr(sys.modules["rdmaq"].__spec__, "loader", None)
-    if not hasattr(loader, "rebuild"):
+    rebuild = getattr(loader, "rebuild", None)
+    if rebuild is None:
         return  # not an editable install: there is nothing to rebuild
     started_ns = time.time_ns() - CLOCK_LAG_NS
     search_path = os.environ.get("PATH", "")
     # The environment's own cmake, whether or not the environment is activated.
     os.environ["PATH"] = os.path.join(sys.prefix, "bin") + os.pathsep + search_path
     try:
-        loader.rebuild()
+        rebuild()
     finally:
         os.environ["PATH"] = search_path
     with open(stamp, "w", encoding="utf-8"):

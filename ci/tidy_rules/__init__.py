@@ -1,0 +1,1 @@
+"""The rules of ci/tidy.py, one module for each thing that they look at."""

@@ -1,0 +1,21 @@
+"""The cffi definition is taken from the C header, and from nowhere else."""
+
+from __future__ import annotations
+
+import pytest
+
+from csrc.build_cffi import BEGIN, END, extract_declarations
+
+
+def test_only_lines_between_markers_are_kept_at_their_line_numbers() -> None:
+    header = f"#include <x.h>\n{BEGIN}\nint a(void);\n{END}\nint b;\n{BEGIN}\nint c(void);\n{END}\n"
+    lines = extract_declarations(header).splitlines()
+    assert lines == ["", "", "int a(void);", "", "", "", "int c(void);", ""]
+
+
+@pytest.mark.parametrize(
+    "header", ["int a;\n", f"{BEGIN}\n{BEGIN}\n{END}\n", f"{BEGIN}\nint a;\n", f"{END}\n"]
+)
+def test_absent_or_unpaired_markers_are_refused(header: str) -> None:
+    with pytest.raises(ValueError, match=r"^rdmaq_abi\.h"):
+        extract_declarations(header)
