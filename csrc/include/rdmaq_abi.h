@@ -100,6 +100,7 @@ struct rq_batch {
     uint64_t payload_bytes;
     uint64_t data_offset_bytes; /* a borrowed batch: where its payload begins in the data area */
     uint64_t received_ticks;
+    uint64_t publish_ticks; /* of the first frame */
     uint32_t kind;
     uint32_t cause;
     uint32_t message_count;
@@ -159,20 +160,31 @@ struct rq_publisher;
 
 int rq_publisher_open(struct rq_segment *segment, uint64_t first_sequence, uint64_t timeout_ns,
                       uint32_t readers_min, struct rq_publisher **publisher_out);
-/* One message (untyped) or one record (typed). 1: published; 0: the gate is shut, wait. */
+/* What a call got done before the gate shut, and the sequence of the first of it. */
+struct rq_taken {
+    uint64_t messages;
+    uint64_t bytes;
+    uint64_t sequence;
+};
+
+/* The calls below return the sequence of the first message when everything was published, and 0
+ * when the gate shut: wait, then send the rest. */
+
+/* One message (untyped) or one record (typed). */
 int64_t rq_send(struct rq_publisher *publisher, const uint8_t *data, uint64_t payload_bytes);
-/* Equal records. Returns how many were published; fewer than asked: the gate shut. */
-int64_t rq_send_records(struct rq_publisher *publisher, const uint8_t *data,
-                        uint64_t record_count);
-/* Length-prefixed messages as they came (u16 big-endian + bytes). Returns messages published and
- * the bytes they took. first_sequence 0 means the next one; -ERANGE: not the next one;
- * -EBADMSG: the blocks do not add up (nothing was published). */
+/* Equal records: one frame, or several when they are longer than the guard. */
+int64_t rq_send_records(struct rq_publisher *publisher, const uint8_t *data, uint64_t record_count,
+                        struct rq_taken *taken);
+/* Length-prefixed messages as they came (u16 big-endian + bytes). first_sequence 0 means the next
+ * one; -ERANGE: not the next one; -EBADMSG: the blocks do not add up (nothing was published). */
 int64_t rq_send_blocks(struct rq_publisher *publisher, const uint8_t *blocks,
                        uint64_t blocks_bytes, uint64_t message_count, uint64_t first_sequence,
-                       uint64_t *taken_bytes_out);
+                       struct rq_taken *taken);
+/* Sequences first to last were lost upstream. */
 int64_t rq_send_gap(struct rq_publisher *publisher, uint64_t first, uint64_t last);
 int64_t rq_send_heartbeat(struct rq_publisher *publisher);
-/* Room of payload_bytes behind the tail, the caller's to fill until commit or abort. 1, or 0: wait. */
+/* Room for payload_bytes behind the tail, the caller's to fill until commit or abort. 1, or 0:
+ * wait. -EALREADY: a claim is open. */
 int64_t rq_claim(struct rq_publisher *publisher, uint64_t payload_bytes,
                  uint64_t *data_offset_bytes_out);
 int64_t rq_commit(struct rq_publisher *publisher);
@@ -180,8 +192,7 @@ int64_t rq_abort(struct rq_publisher *publisher);
 /* Waits until a frame of payload_bytes would pass the gate, at most wait_ns. Cuts off readers
  * that stalled past the stream's timeout. 1: open; 0: not yet; -ETIMEDOUT: fewer readers than
  * readers_min for longer than the timeout; -EINTR: a signal came. */
-int rq_publisher_wait(struct rq_publisher *publisher, uint64_t payload_bytes,
-                          uint64_t wait_ns);
+int rq_publisher_wait(struct rq_publisher *publisher, uint64_t payload_bytes, uint64_t wait_ns);
 /* Admits a reader under the publish lock. control_fd_out is the control page (the caller's to
  * close after passing it on); socket_fd takes wake bytes. Returns the slot, or -ENOSPC. */
 int rq_publisher_admit(struct rq_publisher *publisher, uint32_t start, uint64_t start_value,

@@ -22,8 +22,8 @@ static int make_control_page(struct rq_admitted *reader, int *fd_out) {
         return error;
     }
     reader->page_bytes = (size_t)page_bytes;
-    reader->page = mmap(NULL, reader->page_bytes, PROT_READ | PROT_WRITE,
-                        MAP_SHARED | MAP_POPULATE, fd, 0);
+    reader->page =
+        mmap(NULL, reader->page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (reader->page == MAP_FAILED) {
         int error = -errno;
         close(fd);

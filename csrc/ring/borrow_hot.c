@@ -66,6 +66,7 @@ int rq_borrow_batch(struct rq_reader *reader, uint32_t message_count_max, uint32
         batch->sequence = peeked.header.sequence + peeked.skip;
         batch->last = batch->sequence + batch->message_count - 1;
         batch->received_ticks = rq_now_ticks();
+        batch->publish_ticks = peeked.header.ticks;
         batch->frame_count = 1;
         note->ticks = peeked.header.ticks;
         note->message_count = batch->message_count;
@@ -76,9 +77,9 @@ int rq_borrow_batch(struct rq_reader *reader, uint32_t message_count_max, uint32
         reader->borrowed_sequence = batch->last + 1;
         reader->borrowed_taken = peeked.skip + batch->message_count;
         int is_whole = peeked.skip + batch->message_count == rq_frame_count(&peeked.header);
-        reader->borrowed_end =
-            is_whole ? reader->cursor + rq_frame_bytes(peeked.header.payload_bytes)
-                     : reader->cursor;
+        reader->borrowed_end = is_whole
+                                   ? reader->cursor + rq_frame_bytes(peeked.header.payload_bytes)
+                                   : reader->cursor;
         return RQ_POLL_MESSAGES;
     }
 }

@@ -42,8 +42,8 @@ static int resync(struct rq_reader *reader) {
     uint64_t stride_bytes = segment->index_stride_bytes;
     for (int tries = 0; tries < RESYNC_TRIES_MAX; tries++) {
         uint64_t tail = atomic_load_explicit(&reader->live->tail_bytes, memory_order_acquire);
-        uint64_t limit = tail - (segment->capacity_bytes - segment->guard_bytes) +
-                         segment->guard_bytes;
+        uint64_t limit =
+            tail - (segment->capacity_bytes - segment->guard_bytes) + segment->guard_bytes;
         for (uint64_t stride = limit / stride_bytes;
              stride - limit / stride_bytes <= segment->index_entry_mask; stride++) {
             struct rq_index_entry *entry = rq_index_at(segment, stride);

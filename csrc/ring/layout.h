@@ -128,7 +128,7 @@ struct rq_control {
 #define RQ_CONTROL_COLOUR_BYTES 512u
 #define RQ_CONTROL_PAGE_BYTES 4096u
 _Static_assert(sizeof(struct rq_control) <= RQ_CONTROL_COLOUR_BYTES, "one colour each");
-_Static_assert(RQ_CONTROL_COLOURS * RQ_CONTROL_COLOUR_BYTES <= RQ_CONTROL_PAGE_BYTES, "one page");
+_Static_assert(RQ_CONTROL_COLOURS *RQ_CONTROL_COLOUR_BYTES <= RQ_CONTROL_PAGE_BYTES, "one page");
 
 #define RQ_NOT_WAITING 0u
 #define RQ_WAITING_FUTEX 1u

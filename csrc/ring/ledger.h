@@ -4,7 +4,6 @@
 #include "ring/reader.h"
 
 /* The first upstream loss that ends at `sequence` or later. 0: none is known. */
-int rq_ledger_find(const struct rq_reader *reader, uint64_t sequence,
-                   struct rq_gap_payload *out);
+int rq_ledger_find(const struct rq_reader *reader, uint64_t sequence, struct rq_gap_payload *out);
 
 #endif

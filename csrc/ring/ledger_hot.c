@@ -17,8 +17,7 @@ static uint64_t oldest_entry(uint64_t count) {
     return count < RQ_LEDGER_ENTRIES ? 0 : count - RQ_LEDGER_ENTRIES + 1;
 }
 
-int rq_ledger_find(const struct rq_reader *reader, uint64_t sequence,
-                   struct rq_gap_payload *out) {
+int rq_ledger_find(const struct rq_reader *reader, uint64_t sequence, struct rq_gap_payload *out) {
     uint64_t count = atomic_load_explicit(&reader->live->ledger_count, memory_order_acquire);
     uint64_t low = oldest_entry(count), high = count;
     while (low < high) {

@@ -41,18 +41,28 @@ static int enter(struct rq_publisher *publisher) {
     return 0;
 }
 
-/* One frame, if the gate lets it pass. */
+/* One frame, if the gate lets it pass. Returns its first sequence; 0: the gate is shut. */
 static int64_t publish(struct rq_publisher *publisher, uint32_t kind, uint32_t message_count,
                        uint64_t sequence_count, const void *payload, uint64_t payload_bytes) {
-    int64_t taken = 0;
+    int64_t sequence = 0;
     rq_publisher_lock(publisher);
     if (rq_gate_is_open(publisher, rq_frame_bytes(payload_bytes))) {
+        sequence = (int64_t)publisher->next_sequence;
         rq_write_frame(publisher, kind, message_count, sequence_count, payload, payload_bytes);
         rq_wake_readers(publisher);
-        taken = 1;
     }
     rq_publisher_unlock(publisher);
-    return taken;
+    return sequence;
+}
+
+/* Adds what one frame took, and says whether it took anything. */
+static int note_taken(struct rq_taken *taken, int64_t sequence, uint64_t messages,
+                      uint64_t bytes) {
+    if (sequence == 0) return 0;
+    if (taken->messages == 0) taken->sequence = (uint64_t)sequence;
+    taken->messages += messages;
+    taken->bytes += bytes;
+    return 1;
 }
 
 int64_t rq_send(struct rq_publisher *publisher, const uint8_t *data, uint64_t payload_bytes) {
@@ -62,29 +72,29 @@ int64_t rq_send(struct rq_publisher *publisher, const uint8_t *data, uint64_t pa
     int error = enter(publisher);
     if (error != 0) return error;
     uint32_t kind = record_bytes != 0 ? RQ_KIND_RECORDS : RQ_KIND_MESSAGE;
-    int64_t taken = publish(publisher, kind, 1, 1, data, payload_bytes);
+    int64_t sequence = publish(publisher, kind, 1, 1, data, payload_bytes);
     rq_handle_leave(&publisher->handle);
-    return taken;
+    return sequence;
 }
 
-int64_t rq_send_records(struct rq_publisher *publisher, const uint8_t *data,
-                        uint64_t record_count) {
+int64_t rq_send_records(struct rq_publisher *publisher, const uint8_t *data, uint64_t record_count,
+                        struct rq_taken *taken) {
     uint64_t record_bytes = publisher->segment.record_bytes;
+    *taken = (struct rq_taken){0};
     if (record_bytes == 0) return -EINVAL;
     int error = enter(publisher);
     if (error != 0) return error;
     uint64_t per_frame = publisher->segment.message_bytes_max / record_bytes;
     if (per_frame > RQ_FRAME_MESSAGES_MAX) per_frame = RQ_FRAME_MESSAGES_MAX;
-    uint64_t sent = 0;
-    while (sent < record_count) {
-        uint64_t count = record_count - sent < per_frame ? record_count - sent : per_frame;
-        if (!publish(publisher, RQ_KIND_RECORDS, (uint32_t)count, count,
-                     data + sent * record_bytes, count * record_bytes))
-            break;
-        sent += count;
+    while (taken->messages < record_count) {
+        uint64_t left = record_count - taken->messages;
+        uint64_t count = left < per_frame ? left : per_frame;
+        int64_t sequence = publish(publisher, RQ_KIND_RECORDS, (uint32_t)count, count,
+                                   data + taken->bytes, count * record_bytes);
+        if (!note_taken(taken, sequence, count, count * record_bytes)) break;
     }
     rq_handle_leave(&publisher->handle);
-    return (int64_t)sent;
+    return taken->messages == record_count ? (int64_t)taken->sequence : 0;
 }
 
 static uint64_t block_bytes_at(const uint8_t *blocks) {
@@ -115,8 +125,8 @@ static int take_sequence(struct rq_publisher *publisher, uint64_t first_sequence
 }
 
 /* As many blocks as one frame takes. */
-static int64_t publish_some_blocks(struct rq_publisher *publisher, const uint8_t *blocks,
-                                   uint64_t message_count, uint64_t *payload_bytes_out) {
+static int publish_some_blocks(struct rq_publisher *publisher, const uint8_t *blocks,
+                               uint64_t message_count, struct rq_taken *taken) {
     uint64_t count = 0, payload_bytes = 0;
     while (count < message_count && count < RQ_FRAME_MESSAGES_MAX) {
         uint64_t one_bytes = block_bytes_at(blocks + payload_bytes);
@@ -124,61 +134,57 @@ static int64_t publish_some_blocks(struct rq_publisher *publisher, const uint8_t
         payload_bytes += one_bytes;
         count++;
     }
-    if (!publish(publisher, RQ_KIND_BLOCKS, (uint32_t)count, count, blocks, payload_bytes))
-        return 0;
-    *payload_bytes_out = payload_bytes;
-    return (int64_t)count;
+    int64_t sequence =
+        publish(publisher, RQ_KIND_BLOCKS, (uint32_t)count, count, blocks, payload_bytes);
+    return note_taken(taken, sequence, count, payload_bytes);
 }
 
 int64_t rq_send_blocks(struct rq_publisher *publisher, const uint8_t *blocks,
                        uint64_t blocks_bytes, uint64_t message_count, uint64_t first_sequence,
-                       uint64_t *taken_bytes_out) {
-    *taken_bytes_out = 0;
+                       struct rq_taken *taken) {
+    *taken = (struct rq_taken){0};
     if (publisher->segment.record_bytes != 0) return -EINVAL;
     int error = enter(publisher);
     if (error != 0) return error;
-    int64_t sent = blocks_add_up(publisher, blocks, blocks_bytes, message_count);
-    if (sent == 0 && first_sequence != 0) sent = take_sequence(publisher, first_sequence);
-    while (sent >= 0 && (uint64_t)sent < message_count) {
-        uint64_t payload_bytes = 0;
-        int64_t count = publish_some_blocks(publisher, blocks + *taken_bytes_out,
-                                            message_count - (uint64_t)sent, &payload_bytes);
-        if (count == 0) break;
-        *taken_bytes_out += payload_bytes;
-        sent += count;
-    }
+    error = blocks_add_up(publisher, blocks, blocks_bytes, message_count);
+    if (error == 0 && first_sequence != 0) error = take_sequence(publisher, first_sequence);
+    while (error == 0 && taken->messages < message_count)
+        if (!publish_some_blocks(publisher, blocks + taken->bytes,
+                                 message_count - taken->messages, taken))
+            break;
     rq_handle_leave(&publisher->handle);
-    return sent;
+    if (error != 0) return error;
+    return taken->messages == message_count ? (int64_t)taken->sequence : 0;
 }
 
 int64_t rq_send_gap(struct rq_publisher *publisher, uint64_t first, uint64_t last) {
     int error = enter(publisher);
     if (error != 0) return error;
     struct rq_gap_payload payload = {.first = first, .last = last};
-    int64_t taken = 0;
+    int64_t sequence = 0;
     if (last < first || last == UINT64_MAX) {
-        taken = -EINVAL;
-    } else if ((taken = take_sequence(publisher, first)) == 0) {
+        sequence = -EINVAL;
+    } else if ((sequence = take_sequence(publisher, first)) == 0) {
         rq_publisher_lock(publisher);
         if (rq_gate_is_open(publisher, rq_frame_bytes(sizeof(payload)))) {
             rq_write_ledger(publisher, first, last);
             rq_count(&publisher->live->counters.gaps, 1);
             rq_write_frame(publisher, RQ_KIND_GAP, 0, last - first + 1, &payload, sizeof(payload));
             rq_wake_readers(publisher);
-            taken = 1;
+            sequence = (int64_t)first;
         }
         rq_publisher_unlock(publisher);
     }
     rq_handle_leave(&publisher->handle);
-    return taken;
+    return sequence;
 }
 
 int64_t rq_send_heartbeat(struct rq_publisher *publisher) {
     int error = enter(publisher);
     if (error != 0) return error;
-    int64_t taken = publish(publisher, RQ_KIND_HEARTBEAT, 0, 0, NULL, 0);
+    int64_t sequence = publish(publisher, RQ_KIND_HEARTBEAT, 0, 0, NULL, 0);
     rq_handle_leave(&publisher->handle);
-    return taken;
+    return sequence;
 }
 
 int64_t rq_claim(struct rq_publisher *publisher, uint64_t payload_bytes,
@@ -187,8 +193,7 @@ int64_t rq_claim(struct rq_publisher *publisher, uint64_t payload_bytes,
     if (payload_bytes > publisher->segment.message_bytes_max) return -EMSGSIZE;
     if (record_bytes != 0 && (payload_bytes == 0 || payload_bytes % record_bytes != 0))
         return -EINVAL;
-    if (record_bytes != 0 && payload_bytes / record_bytes > RQ_FRAME_MESSAGES_MAX)
-        return -EMSGSIZE;
+    if (record_bytes != 0 && payload_bytes / record_bytes > RQ_FRAME_MESSAGES_MAX) return -EMSGSIZE;
     int error = enter(publisher);
     if (error != 0) return error;
     rq_publisher_lock(publisher);
@@ -218,6 +223,7 @@ static int64_t end_claim(struct rq_publisher *publisher, int is_commit) {
         result = 0;
         if (is_commit) {
             rq_publisher_lock(publisher);
+            result = (int64_t)publisher->next_sequence;
             if (record_bytes != 0)
                 rq_write_claimed(publisher, RQ_KIND_RECORDS,
                                  (uint32_t)(payload_bytes / record_bytes), payload_bytes);
@@ -225,7 +231,6 @@ static int64_t end_claim(struct rq_publisher *publisher, int is_commit) {
                 rq_write_claimed(publisher, RQ_KIND_MESSAGE, 1, payload_bytes);
             rq_wake_readers(publisher);
             rq_publisher_unlock(publisher);
-            result = 1;
         }
     }
     rq_handle_leave(&publisher->handle);

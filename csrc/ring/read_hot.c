@@ -157,7 +157,10 @@ int rq_read_batch(struct rq_reader *reader, uint8_t *out, uint64_t out_bytes,
             batch->payload_bytes = needed_bytes(reader, &peeked);
             return RQ_POLL_TOO_SMALL;
         }
-        if (sink.message_count == 0) batch->sequence = peeked.header.sequence + peeked.skip;
+        if (sink.message_count == 0) {
+            batch->sequence = peeked.header.sequence + peeked.skip;
+            batch->publish_ticks = peeked.header.ticks;
+        }
         accept(reader, &sink, &peeked, &taken, notes + batch->frame_count++);
     }
     return sink.message_count == 0 ? RQ_POLL_NOTHING : describe(reader, &sink, batch);

@@ -157,8 +157,8 @@ int rq_reader_poll(struct rq_reader *reader, uint8_t *out, uint64_t out_bytes,
                    uint32_t message_count_max, uint32_t *offsets, struct rq_frame_note *notes,
                    uint32_t note_count_max, uint32_t wait_mode, uint64_t wait_ns,
                    struct rq_batch *batch) {
-    struct poll_arguments arguments = {out, out_bytes, message_count_max, offsets, notes,
-                                       note_count_max};
+    struct poll_arguments arguments = {out,     out_bytes, message_count_max,
+                                       offsets, notes,     note_count_max};
     int status = rq_handle_enter(&reader->handle);
     if (status != 0) return status;
     status = reader->is_borrowed

@@ -28,16 +28,15 @@ static int map_twice(int fd, const struct rq_descriptor *descriptor, int protect
                      struct rq_segment *segment) {
     uint64_t mapped_bytes = descriptor->segment_bytes + descriptor->capacity_bytes;
     uint64_t reserved_bytes = mapped_bytes + RQ_HUGE_PAGE_BYTES;
-    uint8_t *reserved = mmap(NULL, reserved_bytes, PROT_NONE,
-                             MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    uint8_t *reserved =
+        mmap(NULL, reserved_bytes, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (reserved == MAP_FAILED) return -errno;
-    uintptr_t aligned = ((uintptr_t)reserved + RQ_HUGE_PAGE_BYTES - 1) &
-                        ~(uintptr_t)(RQ_HUGE_PAGE_BYTES - 1);
+    uintptr_t aligned =
+        ((uintptr_t)reserved + RQ_HUGE_PAGE_BYTES - 1) & ~(uintptr_t)(RQ_HUGE_PAGE_BYTES - 1);
     uint8_t *base = reserved + (aligned - (uintptr_t)reserved);
     if (base != reserved) munmap(reserved, (size_t)(base - reserved));
     uint8_t *end = base + mapped_bytes;
-    if (end != reserved + reserved_bytes)
-        munmap(end, (size_t)(reserved + reserved_bytes - end));
+    if (end != reserved + reserved_bytes) munmap(end, (size_t)(reserved + reserved_bytes - end));
     uint8_t *data = base + descriptor->data_offset_bytes;
     if (mmap(base, descriptor->segment_bytes, protection, MAP_SHARED | MAP_FIXED, fd, 0) ==
             MAP_FAILED ||
@@ -89,6 +88,7 @@ static struct rq_segment *segment_over(int fd, const struct rq_descriptor *descr
     segment->record_bytes = descriptor->record_bytes;
     segment->is_reliable = descriptor->is_reliable;
     segment->is_writable = (protection & PROT_WRITE) != 0;
+    segment->owner_pid = getpid();
     warm(segment, descriptor);
     return segment;
 }
@@ -144,7 +144,7 @@ int rq_segment_attach(int fd, struct rq_segment **segment_out, struct rq_descrip
 
 void rq_segment_free(struct rq_segment *segment) {
     if (segment == NULL) return;
-    munmap(segment->base, segment->mapped_bytes);
+    if (segment->owner_pid == getpid()) munmap(segment->base, segment->mapped_bytes);
     free(segment);
 }
 

@@ -19,6 +19,7 @@ struct rq_segment {
     uint32_t record_bytes;
     uint32_t is_reliable;
     int is_writable;
+    int owner_pid; /* the mapping is not inherited: a forked child must not unmap what it lacks */
 };
 
 /* Every relation between a descriptor's numbers; the same check for creator and stranger. */

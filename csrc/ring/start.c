@@ -34,7 +34,7 @@ static int find_indexed(const struct rq_publisher *publisher, uint32_t start, ui
             continue;
         uint64_t sequence = atomic_load_explicit(&entry->sequence, memory_order_relaxed);
         uint64_t ticks = atomic_load_explicit(&entry->ticks, memory_order_relaxed);
-        int is_before = start == RQ_START_SEQUENCE ? sequence <= value
+        int is_before = start == RQ_START_SEQUENCE  ? sequence <= value
                         : start == RQ_START_WALL_NS ? ticks < value
                                                     : 0;
         if (is_found && !is_before) break;
