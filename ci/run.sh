@@ -5,7 +5,7 @@ set -uo pipefail
 export CI=true
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.." || exit 2
 
-# shellcheck is a lint tool that only CI insists on, so only CI installs it.
+# CI alone insists on this lint tool (shellcheck), so only CI installs it.
 if ! command -v shellcheck >/dev/null; then
     as_root=()
     ((EUID == 0)) || as_root=(sudo --non-interactive)

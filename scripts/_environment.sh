@@ -2,7 +2,7 @@
 #
 #   ensure_system_packages   Debian packages, by apt-get, only when something is missing
 #   make_environment KEY     .venv from the system's Python, the editable install, the rebuild hook
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2154  # root, venv, python and build are set by _lib.sh
 
 # Each Debian package with a test that it is there and usable (whoever provided it).
 missing_packages() {

@@ -42,15 +42,19 @@ environment_is_current() {
 # Returns with a shared lock held until this process and what it becomes by `exec` have ended, so that
 # no other script makes the environment anew under a running one.
 ensure_environment() {
-    # shellcheck source=scripts/_environment.sh
+    # Started by another script of this checkout (a test that runs scripts/demo, say): that one
+    # holds the lock, and waiting for it would wait for ever.
+    [[ ${RDMAQ_ENVIRONMENT_HELD-} != "$root" ]] || return 0
+    # shellcheck source=_environment.sh
     source "$root/scripts/_environment.sh"
     ensure_system_packages
     local key
     key=$(environment_key)
     if ! environment_is_current "$key"; then
-        mkdir -p -- "$build" 2>/dev/null && [[ -w $build && -w $root ]] || die \
-            "cannot write in $root, and its environment is not ready" \
-            "clone it to a folder of your own: git clone '$root' \"\$HOME/rdmaq\"; run the script there"
+        if ! mkdir -p -- "$build" 2>/dev/null || [[ ! -w $build || ! -w $root ]]; then
+            die "cannot write in $root, and its environment is not ready" \
+                "clone it to a folder of your own: git clone '$root' \"\$HOME/rdmaq\"; run the script there"
+        fi
         exec {environment_lock}>>"$build/environment.lock"
         wait_for_lock --exclusive
         environment_is_current "$key" || make_environment "$key"
@@ -58,6 +62,7 @@ ensure_environment() {
         exec {environment_lock}<"$build/environment.lock"
     fi
     wait_for_lock --shared
+    export RDMAQ_ENVIRONMENT_HELD=$root
 }
 
 wait_for_lock() {

@@ -17,6 +17,7 @@ class Import:
     module: str
     names: tuple[str, ...]
     line: int
+    is_for_types: bool = False
 
     def targets(self, known: set[str]) -> Iterator[str]:
         """Yield the modules of `known` that this import loads: `from a import b` may mean a.b."""
@@ -42,11 +43,20 @@ def imports_of(tree: Tree, path: str) -> Iterator[Import]:
     package = module_name(path).split(".")
     if not path.endswith("__init__.py"):
         package.pop()
-    for node in ast.walk(tree.syntax(path)):
+    syntax = tree.syntax(path)
+    for_types = {
+        inner
+        for node in ast.walk(syntax)
+        if isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")
+        for statement in node.body
+        for inner in ast.walk(statement)
+    }
+    for node in ast.walk(syntax):
         if isinstance(node, ast.Import):
             for alias in node.names:
-                yield Import(alias.name, (), node.lineno)
+                yield Import(alias.name, (), node.lineno, node in for_types)
         elif isinstance(node, ast.ImportFrom):
             above = package[: len(package) - node.level + 1] if node.level else []
             module = ".".join([*above, *([node.module] if node.module else [])])
-            yield Import(module, tuple(alias.name for alias in node.names), node.lineno)
+            names = tuple(alias.name for alias in node.names)
+            yield Import(module, names, node.lineno, node in for_types)

@@ -1,4 +1,7 @@
-"""Rules about who may import whom: arrows point down (ARCHITECTURE.md, planes)."""
+"""Rules about who may import whom: arrows point down (ARCHITECTURE.md, planes).
+
+An import under `if TYPE_CHECKING:` loads nothing, so an error may name the type that it carries.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +25,8 @@ HEIGHT = {
     "verbs": 3,
     "shm": 3,
     "bootstrap": 3,
+    "_handle": 2,
+    "address": 2,
     "clock": 2,
     "_fast": 1,
     "errors": 0,
@@ -63,11 +68,13 @@ def imports_point_down(tree: Tree) -> Iterator[Finding]:
             yield Finding(path, 1, "plane", cure)
             continue
         for item in imports_of(tree, path):
+            if item.is_for_types:
+                continue
             yield from _judge(path, own, item)
 
 
 def _judge(path: str, own: str, item: Import) -> Iterator[Finding]:
-    if item.module == "rdmaq" and not set(item.names) & set(HEIGHT):
+    if item.module == "rdmaq" and not set(item.names) & {*HEIGHT, "_ext"}:
         if HEIGHT[own] < HEIGHT["cli"]:
             cure = "below the command line, import the module that defines it, not all of rdmaq"
             yield Finding(path, item.line, "plane", cure)

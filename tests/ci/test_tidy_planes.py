@@ -49,6 +49,7 @@ def test_import_against_the_arrows_is_found(tree_of: TreeOf, path: str, line: st
         ("rdmaq/stream/publisher.py", "from rdmaq.shm.segment import Segment"),
         ("rdmaq/shm/segment.py", "from .. import _fast, errors"),
         ("rdmaq/_fast.py", "from rdmaq import _ext"),
+        ("rdmaq/errors.py", "if TYPE_CHECKING:\n    from rdmaq.stream.batch import Gap"),
     ],
 )
 def test_import_along_the_arrows_is_no_finding(tree_of: TreeOf, path: str, line: str) -> None:
