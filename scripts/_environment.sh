@@ -78,7 +78,8 @@ make_environment() {
 pip_install() {
     local log=$build/pip.log
     mkdir -p "$build"
-    if ! PATH=$venv/bin:$PATH "$python" -m pip install --quiet --no-input --disable-pip-version-check \
+    # A user's own setting of `user = true` cannot hold inside an environment.
+    if ! PATH=$venv/bin:$PATH PIP_USER=0 "$python" -m pip install --quiet --no-input --disable-pip-version-check \
         "$@" </dev/null >"$log" 2>&1; then
         cat "$log" >&2
         die "pip install $* failed; its own words stand above" \

@@ -36,7 +36,8 @@ environment_key() {
 }
 
 environment_is_current() {
-    [[ -x $python && -f $venv/rdmaq-key && $(<"$venv/rdmaq-key") == "$1" ]]
+    [[ -x $python && -f $venv/rdmaq-key && $(<"$venv/rdmaq-key") == "$1" ]] &&
+        [[ -f $build/extension-built && -f $build/environment.lock ]]
 }
 
 # Returns with a shared lock held until this process and what it becomes by `exec` have ended, so that

@@ -51,10 +51,15 @@ def rebuild_when_stale(root: str) -> None:
     """Run the install's own rebuild if a source is newer than the stamp.
 
     Raises:
+        ImportError: The build folder was deleted; `scripts/setup` makes it again.
         subprocess.CalledProcessError: The C code does not compile; the compiler's words are on
             standard error.
     """
     stamp = os.path.join(root, STAMP)
+    if not os.path.isdir(os.path.dirname(stamp)):
+        raise ImportError(
+            f"cannot rebuild {EXTENSION}: {os.path.dirname(stamp)} is gone; run scripts/setup"
+        )
     try:
         built_ns = os.stat(stamp).st_mtime_ns
     except FileNotFoundError:

@@ -94,3 +94,10 @@ def test_finder_acts_once_and_only_on_the_extension(
         finder.find_spec("rdmaq._ext")
     assert loader.rebuild_count == 1
     assert finder not in sys.meta_path
+
+
+def test_deleted_build_folder_is_told_with_its_cure(checkout: Path, loader: Loader) -> None:
+    (checkout / ".build").rmdir()
+    with pytest.raises(ImportError, match="scripts/setup"):
+        rebuild_on_import.rebuild_when_stale(str(checkout))
+    assert loader.rebuild_count == 0
