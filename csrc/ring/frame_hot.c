@@ -174,6 +174,7 @@ static int tell_gap(struct rq_reader *reader, struct rq_batch *batch) {
     reader->next_sequence = batch->last + 1;
     batch->message_count = 0;
     batch->received_ticks = rq_now_ticks();
+    batch->publish_ticks = batch->received_ticks;
     rq_reader_advance(reader);
     return RQ_POLL_GAP;
 }

@@ -1,0 +1,94 @@
+"""rdmaq: RDMA messaging for Python.
+
+A stream is one ring of bytes in registered, shareable memory; a CPU or a NIC writes it, and any
+number of readers map it read-only. This release serves one host, by shared memory:
+
+    with rdmaq.Node("local:feed") as node, node.publish("ticks") as publisher:
+        publisher.send(b"...")
+
+    with rdmaq.connect("local:feed").subscribe("ticks") as subscription:
+        for batch in subscription.batches():
+            ...
+"""
+
+from rdmaq import clock
+from rdmaq.errors import (
+    AccessDenied,
+    AddressError,
+    AddressInUse,
+    CapacityError,
+    ClosedError,
+    ConcurrentUse,
+    CutOff,
+    EndOfStream,
+    GapError,
+    HandoverError,
+    MessageTooLarge,
+    NotEnoughReaders,
+    PeerNotFound,
+    PublisherGone,
+    RdmaqError,
+    SchemaError,
+    SchemaMismatch,
+    SegmentError,
+    SequenceError,
+    StreamExists,
+    StreamNotFound,
+    TooManyReaders,
+    UnsupportedTransport,
+    ViewOverrun,
+)
+from rdmaq.node import Node
+from rdmaq.peer import Peer, StreamInfo, connect
+from rdmaq.stream.batch import Batch, Gap
+from rdmaq.stream.encode import MessageBlocks
+from rdmaq.stream.events import Event
+from rdmaq.stream.flow import Flow, lossy, reliable
+from rdmaq.stream.publisher import Publisher
+from rdmaq.stream.stats import PublisherStats, SubscriptionStats
+from rdmaq.stream.subscription import Subscription
+
+__version__ = "0.1.0.dev0"
+
+__all__ = [
+    "AccessDenied",
+    "AddressError",
+    "AddressInUse",
+    "Batch",
+    "CapacityError",
+    "ClosedError",
+    "ConcurrentUse",
+    "CutOff",
+    "EndOfStream",
+    "Event",
+    "Flow",
+    "Gap",
+    "GapError",
+    "HandoverError",
+    "MessageBlocks",
+    "MessageTooLarge",
+    "Node",
+    "NotEnoughReaders",
+    "Peer",
+    "PeerNotFound",
+    "Publisher",
+    "PublisherGone",
+    "PublisherStats",
+    "RdmaqError",
+    "SchemaError",
+    "SchemaMismatch",
+    "SegmentError",
+    "SequenceError",
+    "StreamExists",
+    "StreamInfo",
+    "StreamNotFound",
+    "Subscription",
+    "SubscriptionStats",
+    "TooManyReaders",
+    "UnsupportedTransport",
+    "ViewOverrun",
+    "clock",
+    "connect",
+    "lossy",
+    "reliable",
+]

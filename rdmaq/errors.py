@@ -1,0 +1,166 @@
+"""What can go wrong, one class per decision that the caller can take.
+
+Every message has the form "what happened: cause; cure". All classes derive from `RdmaqError`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rdmaq.stream.batch import Gap
+
+
+class RdmaqError(Exception):
+    """The root: catch it to catch everything that rdmaq raises by itself."""
+
+
+# ---- your call is wrong: mend it ----
+
+
+class AddressError(RdmaqError, ValueError):
+    """An address that cannot be read; the text shows what one looks like."""
+
+
+class UnsupportedTransport(RdmaqError):
+    """A well-formed address whose transport this version does not have."""
+
+
+class CapacityError(RdmaqError, ValueError):
+    """A capacity or guard that no ring can have."""
+
+
+class SchemaError(RdmaqError, TypeError):
+    """A dtype that cannot be shared, or a message that is not of the stream's dtype."""
+
+
+class SchemaMismatch(SchemaError):
+    """The subscriber expects one dtype and the stream carries another; nothing was subscribed.
+
+    Attributes:
+        expected: the dtype that the subscriber named, as text.
+        actual: the dtype of the stream, as text.
+    """
+
+    def __init__(self, text: str, *, expected: str = "", actual: str = "") -> None:
+        super().__init__(text)
+        self.expected = expected
+        self.actual = actual
+
+
+class MessageTooLarge(RdmaqError, ValueError):
+    """A message (or claim) longer than the stream's largest; nothing was published."""
+
+
+class SequenceError(RdmaqError, ValueError):
+    """A sequence that does not follow the last one; nothing was published."""
+
+
+class ConcurrentUse(RdmaqError):
+    """A second thread entered a handle, or a claim or view was still open; nothing happened."""
+
+
+class ClosedError(RdmaqError):
+    """The handle was closed, or belongs to the process from which this one was forked."""
+
+
+# ---- the other side is not there, or not as expected: retry or reconnect ----
+
+
+class AddressInUse(RdmaqError):
+    """Another living node has this address."""
+
+
+class StreamExists(RdmaqError):
+    """The node offers a stream of this name already."""
+
+
+class PeerNotFound(RdmaqError):
+    """No node listens at the address (yet)."""
+
+
+class StreamNotFound(RdmaqError):
+    """The node offers no stream of this name (yet).
+
+    Attributes:
+        available: the names that it does offer.
+    """
+
+    def __init__(self, text: str, *, available: Sequence[str] = ()) -> None:
+        super().__init__(text)
+        self.available = tuple(available)
+
+
+class AccessDenied(RdmaqError):
+    """One side runs as a user that the other does not accept."""
+
+
+class HandoverError(RdmaqError):
+    """The other side did not speak the hand-over protocol, or spoke nonsense."""
+
+
+class SegmentError(RdmaqError):
+    """A segment that failed its checks: seals, size, descriptor or frames; it is not used."""
+
+
+class TooManyReaders(RdmaqError):
+    """The stream has as many subscribers as it can have."""
+
+
+class NotEnoughReaders(RdmaqError, TimeoutError):
+    """A reliable stream had too few subscribers for longer than its timeout.
+
+    Attributes:
+        sent: how many messages of the call were published before; the rest were not.
+    """
+
+    def __init__(self, text: str, *, sent: int = 0) -> None:
+        super().__init__(text)
+        self.sent = sent
+
+
+# ---- what a subscription may end in, or meet ----
+
+
+class EndOfStream(RdmaqError):
+    """The publisher closed the stream and everything was delivered."""
+
+
+class PublisherGone(RdmaqError):
+    """The publisher vanished without an end; everything it had published was delivered."""
+
+
+class CutOff(RdmaqError):
+    """A reliable publisher stopped waiting for this subscriber.
+
+    Attributes:
+        sequence: the next sequence that was not delivered: resubscribe with `start=sequence`.
+    """
+
+    def __init__(self, text: str, *, sequence: int = 0) -> None:
+        super().__init__(text)
+        self.sequence = sequence
+
+
+class GapError(RdmaqError):
+    """Messages are missing and the subscription was made with `on_gap="raise"`.
+
+    The subscription stays usable and goes on behind the gap.
+
+    Attributes:
+        gap: which sequences, and why.
+    """
+
+    def __init__(self, text: str, gap: Gap) -> None:
+        super().__init__(text)
+        self.gap = gap
+
+
+class ViewOverrun(RdmaqError):
+    """The publisher wrote over borrowed bytes before they were given back.
+
+    What was computed from the view must be thrown away. The messages are declared as a gap by
+    the next poll.
+    """

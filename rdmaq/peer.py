@@ -1,0 +1,248 @@
+"""The subscribing side: a peer is a node seen from another process."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rdmaq import errors
+from rdmaq._handle import Handle
+from rdmaq.address import check_stream_name, local_name
+from rdmaq.shm import segment as segments
+from rdmaq.shm import wire
+from rdmaq.shm.dial import ask, dial
+from rdmaq.stream import schema as schemas
+from rdmaq.stream.cursor import Cursor
+from rdmaq.stream.flow import Flow, lossy, reliable
+from rdmaq.stream.start import Start, parse_start
+from rdmaq.stream.subscription import (
+    WAIT_MODES,
+    OnGap,
+    OnRestart,
+    Subscription,
+    Wait,
+)
+
+_RETRY_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamInfo:
+    """One stream on offer.
+
+    Attributes:
+        schema: dtype of its records; None: untyped.
+        flow: lossy or reliable; min_readers and timeout are the publisher's own business.
+        epoch: its incarnation.
+        next_sequence: of the next message, when asked.
+    """
+
+    name: str
+    schema: np.dtype[Any] | None
+    capacity_bytes: int
+    flow: Flow
+    epoch: int
+    next_sequence: int
+
+
+class Peer(Handle):
+    """A node that answered; made by `connect`. It holds no connection between calls."""
+
+    __slots__ = ("_allow_uids", "_name", "address")
+
+    def __init__(self, address: str, *, allow_uids: Collection[int]) -> None:
+        super().__init__()
+        self.address = address
+        self._name = local_name(address)
+        self._allow_uids = frozenset(allow_uids)
+
+    def streams(self) -> list[StreamInfo]:
+        """What the node offers now.
+
+        Raises:
+            PeerNotFound: it is not there any more.
+        """
+        with self._dial(0.0) as sock:
+            answer, unwanted = ask(sock, {"want": "streams"})
+        wire.close_all(unwanted)
+        try:
+            return [_stream_info(stream) for stream in answer["streams"]]
+        except (KeyError, TypeError) as error:
+            raise errors.HandoverError(
+                f"the node at {self.address} listed its streams in an unknown form: {error!r}; "
+                "run the same release on both sides"
+            ) from error
+
+    def subscribe(
+        self,
+        name: str,
+        schema: npt.DTypeLike | None = None,
+        *,
+        start: Start = "live",
+        on_gap: OnGap = "report",
+        wait: Wait = "auto",
+        timeout: float = 0.0,
+        on_restart: OnRestart = "raise",
+    ) -> Subscription:
+        """Subscribes to a stream.
+
+        Args:
+            name: the stream's.
+            schema: the dtype that you expect; None: take what it is.
+            start: "live" (what is published from now on), "oldest" (what the ring still holds), a
+                sequence, or a time (aware datetime or datetime64): the first frame published then
+                or later. What was asked for and is not there any more is declared as a gap.
+            on_gap: "report": a batch with `gap` set; "raise": `GapError`; "skip": only counted.
+            wait: how to wait for messages: "spin" (fastest, burns a CPU), "yield", "sleep", or
+                "auto": spin for 20 us, then sleep.
+            timeout: seconds to wait for the stream to be offered.
+            on_restart: when the publisher vanishes: "raise" `PublisherGone`, or "follow" its next
+                incarnation from its oldest message (`batch.epoch` changes).
+
+        Raises:
+            StreamNotFound: not on offer; `.available` lists what is.
+            SchemaMismatch: it carries another dtype; the text names both.
+            TooManyReaders, PeerNotFound, AccessDenied, HandoverError, SegmentError: see there.
+        """
+        if self.closed:
+            raise self.closed_error()
+        check_stream_name(name)
+        _check_choice("on_gap", on_gap, ("report", "raise", "skip"))
+        _check_choice("on_restart", on_restart, ("raise", "follow"))
+        _check_choice("wait", wait, tuple(WAIT_MODES))
+        request: dict[str, Any] = {"want": "subscribe", "stream": name}
+        if schema is not None:
+            request["schema"] = schemas.to_text(schemas.check_dtype(schema))
+        wait_mode = WAIT_MODES[wait]
+
+        def attach(start: Start, seconds: float) -> Cursor:
+            kind, value = parse_start(start)
+            wanted = {**request, "start": kind, "start_value": value}
+            deliver_from = value if isinstance(start, int) else 0
+            return self._attach(wanted, deliver_from, wait_mode, seconds)
+
+        return Subscription(
+            name,
+            attach(start, timeout),
+            on_gap=on_gap,
+            on_restart=on_restart,
+            attach=lambda: attach("oldest", 0.0),
+        )
+
+    def close(self) -> None:
+        """Ends nothing but this object; subscriptions live on their own."""
+        self._is_closed = True
+
+    def __enter__(self) -> Peer:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _dial(self, timeout: float) -> Any:
+        if self.closed:
+            raise self.closed_error()
+        return dial(self._name, timeout=timeout, allow_uids=self._allow_uids)
+
+    def _attach(
+        self, request: dict[str, Any], deliver_from: int, wait_mode: int, timeout: float
+    ) -> Cursor:
+        deadline = time.monotonic() + timeout
+        while True:
+            sock = self._dial(max(0.0, deadline - time.monotonic()))
+            try:
+                return self._hand_over(sock, request, deliver_from, wait_mode)
+            except errors.StreamNotFound:
+                sock.close()
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+            except BaseException:
+                sock.close()
+                raise
+
+    def _hand_over(
+        self, sock: Any, request: dict[str, Any], deliver_from: int, wait_mode: int
+    ) -> Cursor:
+        answer, descriptors = ask(sock, request)
+        pidfd = wire.open_pidfd(wire.peer_credentials(sock)[0])
+        try:
+            grant = _checked_grant(answer, descriptors)
+            segment = segments.attach(descriptors[0])
+            text = segment.description.schema_text
+            cursor = Cursor(
+                segment,
+                schemas.from_text(text) if text else None,
+                descriptors[1],
+                grant,
+                deliver_from=deliver_from,
+                sock=sock,
+                pidfd=pidfd,
+                wait_mode=wait_mode,
+            )
+        except BaseException:
+            if pidfd is not None:
+                os.close(pidfd)
+            raise
+        finally:
+            wire.close_all(descriptors)
+        return cursor
+
+
+def connect(address: str, *, timeout: float = 0.0, allow_uids: Collection[int] = ()) -> Peer:
+    """Finds the node at `address`.
+
+    Args:
+        address: `local:NAME`.
+        timeout: seconds to wait for the node to appear.
+        allow_uids: users who may run the node besides the one this process runs as.
+
+    Raises:
+        PeerNotFound: no node listens there.
+        AccessDenied: one side does not accept the other's user.
+        UnsupportedTransport, AddressError, HandoverError: see there.
+    """
+    peer = Peer(address, allow_uids=allow_uids)
+    with peer._dial(timeout) as sock:
+        _, unwanted = ask(sock, {"want": "streams"})
+    wire.close_all(unwanted)
+    return peer
+
+
+def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise ValueError(f"{name}={value!r}: use one of {', '.join(map(repr, choices))}")
+
+
+def _checked_grant(answer: dict[str, Any], descriptors: list[int]) -> tuple[int, int, int]:
+    slot, position, sequence = (answer.get(k) for k in ("slot", "position", "sequence"))
+    if len(descriptors) != 2 or not (
+        isinstance(slot, int)
+        and isinstance(position, int)
+        and isinstance(sequence, int)
+        and 0 <= slot < 1 << 31
+        and 0 <= position < 1 << 64
+        and 0 <= sequence < 1 << 63
+    ):
+        raise errors.HandoverError(
+            "the node's grant has an unknown form: run the same release on both sides"
+        )
+    return slot, position, sequence
+
+
+def _stream_info(stream: dict[str, Any]) -> StreamInfo:
+    text = stream["schema"]
+    return StreamInfo(
+        name=str(stream["name"]),
+        schema=schemas.from_text(text) if text else None,
+        capacity_bytes=int(stream["capacity_bytes"]),
+        flow=reliable() if stream["is_reliable"] else lossy(),
+        epoch=int(stream["epoch"]),
+        next_sequence=int(stream["next_sequence"]),
+    )

@@ -1,0 +1,1 @@
+"""Shared memory: segments, and the hand-over of their descriptors between processes."""

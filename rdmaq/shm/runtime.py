@@ -1,0 +1,110 @@
+"""Where local nodes are found: a socket per name in the user's runtime folder, a lock beside it.
+
+A path, not an abstract name: containers can share the folder, and file modes guard it. The lock
+tells a living node's socket from a dead one's, which is replaced.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import stat
+from contextlib import suppress
+from pathlib import Path
+
+from rdmaq.errors import AccessDenied, AddressError, AddressInUse
+
+_SOCKET_PATH_BYTES_MAX = 107  # sockaddr_un.sun_path of linux/un.h, less the final zero
+
+
+def runtime_folder() -> Path:
+    """$RDMAQ_RUNTIME_DIR, else $XDG_RUNTIME_DIR/rdmaq, else /tmp/rdmaq-UID."""
+    if explicit := os.environ.get("RDMAQ_RUNTIME_DIR"):
+        return Path(explicit)
+    if session := os.environ.get("XDG_RUNTIME_DIR"):
+        return Path(session) / "rdmaq"
+    return Path(f"/tmp/rdmaq-{os.geteuid()}")  # noqa: S108 - made 0700, and its owner is checked
+
+
+def socket_path(name: str) -> Path:
+    """The socket of the node called `name`.
+
+    Raises:
+        AddressError: the path is longer than a UNIX socket's can be.
+    """
+    path = runtime_folder() / f"{name}.sock"
+    if len(os.fsencode(path)) > _SOCKET_PATH_BYTES_MAX:
+        raise AddressError(
+            f"socket path {path} is longer than {_SOCKET_PATH_BYTES_MAX} bytes: "
+            "set RDMAQ_RUNTIME_DIR to a shorter folder, or use a shorter name"
+        )
+    return path
+
+
+def make_folder() -> Path:
+    """Makes the runtime folder, for this user alone.
+
+    Raises:
+        AccessDenied: it exists and another user could put sockets of his own there.
+    """
+    folder = runtime_folder()
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = folder.stat()
+    except OSError as error:
+        raise AccessDenied(
+            f"the runtime folder {folder} cannot be made: {error.strerror}; "
+            "set RDMAQ_RUNTIME_DIR to a folder of yours"
+        ) from error
+    if "RDMAQ_RUNTIME_DIR" not in os.environ and (
+        status.st_uid != os.geteuid() or stat.S_IMODE(status.st_mode) & 0o022
+    ):
+        raise AccessDenied(
+            f"the runtime folder {folder} belongs to user {status.st_uid} or others may write to "
+            "it; remove it, or set RDMAQ_RUNTIME_DIR to a folder of yours"
+        )
+    return folder
+
+
+class NameLock:
+    """Holds a node's name for as long as this process lives or until `release`."""
+
+    def __init__(self, name: str) -> None:
+        """Takes the lock.
+
+        Raises:
+            AddressInUse: a living process has it.
+        """
+        self._path = socket_path(name).with_suffix(".lock")
+        while True:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                holder = os.pread(self._fd, 32, 0).decode("ascii", "replace").strip()
+                os.close(self._fd)
+                raise AddressInUse(
+                    f"'local:{name}' is taken: process {holder or 'unknown'} is a node of that "
+                    "name; end it, or choose another name"
+                ) from None
+            if self._is_current():
+                break
+            os.close(self._fd)  # its holder removed the file while we waited: try the new one
+        os.ftruncate(self._fd, 0)
+        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+
+    def _is_current(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._fd), self._path.stat())
+        except FileNotFoundError:
+            return False
+
+    def release(self) -> None:
+        """Removes the lock's file and lets go."""
+        with suppress(FileNotFoundError):
+            self._path.unlink()
+        os.close(self._fd)
+
+    def forget(self) -> None:
+        """In a forked child: closes the copy, so that the parent's death frees the name."""
+        os.close(self._fd)

@@ -1,0 +1,1 @@
+"""Streams: publishing into a ring and reading batches out of it."""

@@ -1,0 +1,97 @@
+"""Iterating over a subscription, blocking or in an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+from rdmaq.errors import EndOfStream
+from rdmaq.stream.batch import Batch
+
+if TYPE_CHECKING:
+    from rdmaq.stream.subscription import Subscription
+
+_BATCHES_PER_TURN = 32
+_RESTART_LOOK_SECONDS = 0.1
+
+
+class Batches:
+    """Iterator and asynchronous iterator made by `Subscription.batches`; see there."""
+
+    def __init__(
+        self, subscription: Subscription, *, max_messages: int, timeout: float | None
+    ) -> None:
+        self._subscription = subscription
+        self._count_max = max_messages
+        self._timeout = timeout
+        self._in_a_row = 0
+
+    def __iter__(self) -> Batches:
+        return self
+
+    def __next__(self) -> Batch:
+        try:
+            batch = self._subscription.poll(self._timeout, max_messages=self._count_max)
+        except EndOfStream:
+            raise StopIteration from None
+        if batch is None:
+            raise StopIteration
+        return batch
+
+    def __aiter__(self) -> Batches:
+        return self
+
+    async def __anext__(self) -> Batch:
+        loop = asyncio.get_running_loop()
+        deadline = None if self._timeout is None else loop.time() + self._timeout
+        # A flood of batches must not keep the loop from its other tasks.
+        self._in_a_row += 1
+        if self._in_a_row >= _BATCHES_PER_TURN:
+            self._in_a_row = 0
+            await asyncio.sleep(0)
+        while True:
+            try:
+                batch = self._subscription.poll(0, max_messages=self._count_max)
+            except EndOfStream:
+                raise StopAsyncIteration from None
+            if batch is not None:
+                return batch
+            left_seconds = None if deadline is None else deadline - loop.time()
+            if left_seconds is not None and left_seconds <= 0:
+                raise StopAsyncIteration
+            self._in_a_row = 0
+            await self._sleep(loop, left_seconds)
+
+    async def _sleep(self, loop: asyncio.AbstractEventLoop, seconds: float | None) -> None:
+        """Until the publisher's byte comes, or its death; one future a wake, none a message."""
+        subscription = self._subscription
+        cursor = subscription._cursor
+        if not cursor.publisher_lives():
+            subscription._lose_publisher()  # raises, unless a restart is followed
+            await asyncio.sleep(
+                _RESTART_LOOK_SECONDS if seconds is None else min(seconds, _RESTART_LOOK_SECONDS)
+            )
+            return
+        code = cursor.arm()
+        if code < 0:
+            raise subscription._refusal(code)
+        if code > 0:
+            return
+        woken = loop.create_future()
+
+        def wake() -> None:
+            if not woken.done():
+                woken.set_result(None)
+
+        fds = [cursor.sock.fileno(), *([] if cursor.pidfd is None else [cursor.pidfd])]
+        for fd in fds:
+            loop.add_reader(fd, wake)
+        timer = None if seconds is None else loop.call_later(seconds, wake)
+        try:
+            await woken
+        finally:
+            for fd in fds:
+                loop.remove_reader(fd)
+            if timer is not None:
+                timer.cancel()
+        cursor.drain()

@@ -1,0 +1,115 @@
+"""What users hand to a publisher, made into the bytes that C takes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rdmaq._fast import lib
+from rdmaq.errors import SchemaError
+
+_PREFIX_BYTES = 2
+
+
+@dataclass(frozen=True, slots=True)
+class MessageBlocks:
+    """Messages that stand length-prefixed in one buffer already, and go into one frame as they are.
+
+    Args:
+        buffer: `count` times a u16 big-endian length and so many bytes: the message blocks of a
+            MoldUDP64 packet (specification 1.00) behind its header. Lent for the call only.
+        count: how many messages it holds.
+    """
+
+    buffer: Any
+    count: int
+
+
+def payload(message: Any, dtype: np.dtype[Any] | None, name: str) -> Any:
+    """One message as a bytes-like object of single bytes.
+
+    Raises:
+        SchemaError: it is not what a stream of this dtype (None: untyped) carries.
+    """
+    if dtype is not None:
+        return _record(message, dtype, name)
+    try:
+        view = memoryview(message)
+    except TypeError as error:
+        raise SchemaError(
+            f"stream {name!r} is untyped and takes bytes, not {type(message).__name__}: "
+            "encode the message, or publish with a schema"
+        ) from error
+    return view.tobytes()
+
+
+def _record(message: Any, dtype: np.dtype[Any], name: str) -> bytes:
+    if isinstance(message, bytes | bytearray | memoryview):
+        raise SchemaError(
+            f"stream {name!r} carries records of {dtype}, not bytes: "
+            "send a tuple or record, or publish without a schema"
+        )
+    try:
+        record = np.asarray(message, dtype=dtype)
+    except (TypeError, ValueError) as error:
+        raise SchemaError(
+            f"{message!r} does not fit the dtype {dtype} of stream {name!r}: {error}; "
+            "send a tuple with one value a field"
+        ) from error
+    if record.ndim != 0:
+        raise SchemaError(f"send takes one record, this has shape {record.shape}: use send_batch")
+    return record.tobytes()
+
+
+def records(array: npt.ArrayLike, dtype: np.dtype[Any] | None, name: str) -> npt.NDArray[Any]:
+    """A contiguous 1-D array of exactly this dtype.
+
+    Raises:
+        SchemaError: the stream is untyped, or the array is of another dtype or shape.
+    """
+    if dtype is None:
+        raise SchemaError(
+            f"stream {name!r} is untyped: send_batch is for streams with a schema; "
+            "use send or send_many"
+        )
+    if not isinstance(array, np.ndarray):
+        try:
+            array = np.asarray(array, dtype=dtype)
+        except (TypeError, ValueError) as error:
+            raise SchemaError(
+                f"what send_batch got does not fit the dtype {dtype} of stream {name!r}: {error}; "
+                "send an array of that dtype"
+            ) from error
+    if array.dtype != dtype:
+        raise SchemaError(
+            f"send_batch got dtype {array.dtype}, stream {name!r} carries {dtype}: "
+            "convert it with astype, or publish another stream"
+        )
+    if array.ndim != 1:
+        raise SchemaError(
+            f"send_batch takes a 1-D array, this has shape {array.shape}: use ravel()"
+        )
+    return np.ascontiguousarray(array)
+
+
+def pieces(payloads: list[Any], message_bytes_max: int) -> Iterator[tuple[bytes, int]]:
+    """Joins messages into runs of blocks: (blocks, count); (message, 0) for one that is too long.
+
+    A block's length prefix has 16 bits (MoldUDP64 specification 1.00).
+    """
+    limit_bytes = min(lib.RQ_BLOCK_PAYLOAD_BYTES_MAX, message_bytes_max - _PREFIX_BYTES)
+    run: list[bytes] = []
+    for message in payloads:
+        if len(message) <= limit_bytes:
+            run += (len(message).to_bytes(_PREFIX_BYTES, "big"), message)
+            continue
+        if run:
+            yield b"".join(run), len(run) // 2
+            run = []
+        yield message, 0
+    if run:
+        yield b"".join(run), len(run) // 2

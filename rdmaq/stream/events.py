@@ -1,0 +1,25 @@
+"""Changes of a subscription's state, for people and monitors: `Subscription.events()`."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One change.
+
+    Attributes:
+        kind: "connected"; "silent" (no heartbeat for a second: nothing is torn down) and "heard"
+            again; "ended" (the publisher closed the stream); "gone" (it vanished); "restarted"
+            (a new incarnation is followed); "cut_off".
+        epoch: the publisher's incarnation.
+        detail: in words.
+        time_ns: when it was noticed, ns since 1970.
+    """
+
+    kind: str
+    epoch: int
+    detail: str = ""
+    time_ns: int = field(default_factory=time.time_ns)

@@ -1,0 +1,38 @@
+"""Who waits for whom: `lossy()` and `reliable()`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flow:
+    """How a stream treats slow subscribers; made by `lossy()` or `reliable()`."""
+
+    is_reliable: bool
+    min_readers: int = 0
+    timeout_seconds: float = 0.0
+
+
+def lossy() -> Flow:
+    """The publisher never waits. A subscriber that falls a ring behind is told its exact loss."""
+    return Flow(is_reliable=False)
+
+
+def reliable(min_readers: int = 0, timeout: float = 5.0) -> Flow:
+    """The slowest subscriber gates the publisher.
+
+    Args:
+        min_readers: with fewer subscribers than this, sending blocks; when that lasts longer than
+            `timeout`, it raises `NotEnoughReaders`.
+        timeout: seconds. A subscriber that is in the way and does not move for so long is cut off
+            and told (`CutOff`).
+
+    Raises:
+        ValueError: a negative count or time.
+    """
+    if min_readers < 0:
+        raise ValueError(f"min_readers={min_readers}: must be 0 or more")
+    if not 0 <= timeout < 1e9:
+        raise ValueError(f"timeout={timeout}: must be seconds, 0 or more and finite")
+    return Flow(is_reliable=True, min_readers=min_readers, timeout_seconds=timeout)

@@ -1,0 +1,400 @@
+"""Publishing: the writer of one ring."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from rdmaq import errors
+from rdmaq._fast import error_text, ffi, lib
+from rdmaq._handle import Handle
+from rdmaq.shm import segment as segments
+from rdmaq.stream import encode, refusals
+from rdmaq.stream import schema as schemas
+from rdmaq.stream.flow import Flow
+from rdmaq.stream.stats import PublisherStats
+
+_send, _send_records, _send_blocks = lib.rq_send, lib.rq_send_records, lib.rq_send_blocks
+
+
+class Publisher(Handle):
+    """The one writer of a stream; made by `Node.publish`.
+
+    One thread at a time: a second one inside gets `ConcurrentUse`. A forked child cannot use it.
+    No subscriber can block a lossy stream's publisher.
+    """
+
+    __slots__ = (
+        "_dtype",
+        "_flow",
+        "_on_close",
+        "_segment",
+        "_segment_fd",
+        "_taken",
+        "handle",
+        "name",
+        "schema_text",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        dtype: np.dtype[Any] | None,
+        *,
+        capacity_bytes: int,
+        guard_bytes: int,
+        flow: Flow,
+        first_sequence: int,
+        on_close: Callable[[Publisher], None],
+    ) -> None:
+        super().__init__()
+        if not 1 <= first_sequence < 1 << 62:
+            raise errors.SequenceError(
+                f"first_sequence={first_sequence}: sequences start at 1; leave it out for 1"
+            )
+        text = "" if dtype is None else schemas.to_text(dtype)
+        self.name = name
+        self.schema_text = text
+        self._dtype = dtype
+        self._flow = flow
+        self._on_close = on_close
+        self._taken = ffi.new("struct rq_taken *")
+        self._segment, self._segment_fd = segments.create(
+            name,
+            text,
+            schemas.text_hash(text) if text else 0,
+            0 if dtype is None else dtype.itemsize,
+            capacity_bytes=capacity_bytes,
+            guard_bytes=guard_bytes,
+            is_reliable=flow.is_reliable,
+        )
+        out = ffi.new("struct rq_publisher **")
+        code = lib.rq_publisher_open(
+            self._segment.pointer,
+            first_sequence,
+            int(flow.timeout_seconds * 1e9),
+            flow.min_readers,
+            out,
+        )
+        if code != 0:
+            raise MemoryError(f"publisher of {name!r}: {error_text(code)}")
+        self.handle = ffi.gc(out[0], lib.rq_publisher_free)
+
+    # ---- sending ----
+
+    def send(self, message: Any) -> int:
+        """Publishes one message and returns its sequence.
+
+        Args:
+            message: untyped stream: any bytes-like object. Typed: a tuple, `np.void` or 0-d array
+                that fits the dtype. Copied; yours again when the call returns.
+
+        Raises:
+            MessageTooLarge: nothing was published; the text names the limit.
+            SchemaError: the message is not of the stream's kind; nothing was published.
+            NotEnoughReaders: reliable stream; nothing was published.
+            ConcurrentUse, ClosedError: see there.
+        """
+        if type(message) is not bytes or self._dtype is not None:
+            message = encode.payload(message, self._dtype, self.name)
+        sequence = _send(self.handle, message, len(message))
+        if sequence > 0:
+            return int(sequence)
+        while sequence == 0:
+            self._wait(len(message))
+            sequence = _send(self.handle, message, len(message))
+        return self._result(sequence, len(message))
+
+    def send_batch(self, records: npt.ArrayLike) -> int:
+        """Publishes an array of records as one frame and returns the first one's sequence.
+
+        One crossing into C, one copy. An array longer than the guard goes as several frames.
+
+        Args:
+            records: 1-D array of the stream's dtype (copied first if it is not contiguous). An
+                empty one publishes nothing and returns the next sequence.
+
+        Raises:
+            SchemaError: untyped stream, other dtype or more than one dimension.
+            NotEnoughReaders: reliable stream; `.sent` records were published, the rest not.
+        """
+        array = encode.records(records, self._dtype, self.name)
+        count = len(array)
+        if count == 0:
+            return self.next_sequence
+        pointer = ffi.from_buffer("uint8_t *", array)
+        sequence = _send_records(self.handle, pointer, count, self._taken)
+        if sequence > 0:
+            return int(sequence)
+        record_bytes = array.dtype.itemsize
+        return self._finish(
+            sequence,
+            record_bytes,
+            lambda sent, sent_bytes: _send_records(
+                self.handle, pointer + sent_bytes, count - sent, self._taken
+            ),
+        )
+
+    def send_many(
+        self, messages: encode.MessageBlocks | Iterable[Any], *, first_sequence: int | None = None
+    ) -> int:
+        """Publishes several messages of an untyped stream as one frame; returns the first sequence.
+
+        Args:
+            messages: bytes-like objects, or `MessageBlocks`. More than the guard holds goes as
+                several frames; so do messages longer than 65,535 bytes.
+            first_sequence: what the first one must be. The first thing ever sent may choose; later
+                it must equal `next_sequence` (declare what is missing by `send_gap` first).
+
+        Raises:
+            SequenceError: it does not follow; nothing was published.
+            MessageTooLarge: one of them is; nothing was published.
+            SchemaError: typed stream, or blocks that do not add up; nothing was published.
+            NotEnoughReaders: reliable stream; `.sent` messages were published, the rest not.
+        """
+        if self._dtype is not None:
+            raise errors.SchemaError(
+                f"stream {self.name!r} carries records of {self._dtype}: "
+                "send_many is for untyped streams; use send_batch"
+            )
+        if first_sequence is not None and first_sequence < 1:
+            raise errors.SequenceError(f"first_sequence={first_sequence}: sequences start at 1")
+        if isinstance(messages, encode.MessageBlocks):
+            return self._send_blocks(messages.buffer, messages.count, first_sequence or 0)
+        payloads = [encode.payload(m, None, self.name) for m in messages]
+        return self._send_list(payloads, first_sequence)
+
+    def send_gap(self, first: int, last: int) -> int:
+        """Declares that sequences `first` to `last` (inclusive) were lost before they came here.
+
+        They are consumed; every subscriber gets `Gap(first, last, cause="upstream")`.
+
+        Raises:
+            SequenceError: `first` is not the next sequence, or `last` is below it.
+        """
+        if not 1 <= first <= last < 1 << 62:
+            raise errors.SequenceError(
+                f"gap {first} to {last}: give first and last, inclusive, 1 or more, in order"
+            )
+        while (sequence := lib.rq_send_gap(self.handle, first, last)) == 0:
+            self._wait(16)
+        return self._result(sequence, 16, first)
+
+    def heartbeat(self) -> int:
+        """Writes a frame without messages: readers learn the next sequence. Returns it."""
+        while (sequence := lib.rq_send_heartbeat(self.handle)) == 0:
+            self._wait(0)
+        return self._result(sequence, 0)
+
+    @contextmanager
+    def claim(self, size: int) -> Iterator[Any]:
+        """Lends room in the ring itself: fill it, and it is published when the block ends.
+
+        Args:
+            size: records (typed stream) or bytes of one message (untyped).
+
+        Yields:
+            A writable array of `size` records, or a writable memoryview of `size` bytes. It is
+            yours inside the block only: writing to it later would tear what readers see. Fill all
+            of it, for it holds old bytes. An exception in the block publishes nothing.
+
+        Raises:
+            ConcurrentUse: sending while a claim is open, or a second claim.
+            MessageTooLarge: more than one frame holds.
+        """
+        dtype = self._dtype
+        if size < (1 if dtype is not None else 0):
+            raise errors.MessageTooLarge(f"claim of {size}: it must not be negative or empty")
+        payload_bytes = size * (1 if dtype is None else dtype.itemsize)
+        if payload_bytes > self.message_bytes_max:
+            raise refusals.too_large(self, payload_bytes)
+        offset = ffi.new("uint64_t *")
+        while (code := lib.rq_claim(self.handle, payload_bytes, offset)) == 0:
+            self._wait(payload_bytes)
+        if code < 0:
+            raise refusals.refusal(self, code, payload_bytes)
+        area = self._segment.data[offset[0] : offset[0] + payload_bytes]
+        try:
+            yield memoryview(area) if dtype is None else area.view(dtype)
+        except BaseException:
+            lib.rq_abort(self.handle)
+            raise
+        self._result(lib.rq_commit(self.handle), payload_bytes)
+
+    # ---- what there is to know ------
+
+    @property
+    def schema(self) -> np.dtype[Any] | None:
+        """The dtype of the records; None for an untyped stream."""
+        return self._dtype
+
+    @property
+    def flow(self) -> Flow:
+        """`lossy()` or `reliable()`, as given."""
+        return self._flow
+
+    @property
+    def epoch(self) -> int:
+        """This incarnation: ns since 1970 when the stream was made."""
+        return self._segment.description.epoch
+
+    @property
+    def capacity_bytes(self) -> int:
+        """Bytes of the ring."""
+        return self._segment.description.capacity_bytes
+
+    @property
+    def message_bytes_max(self) -> int:
+        """The longest message (or frame of records): guard less header."""
+        return self._segment.description.message_bytes_max
+
+    @property
+    def next_sequence(self) -> int:
+        """What the next message will have."""
+        return int(self._counts().next_sequence)
+
+    @property
+    def reader_count(self) -> int:
+        """Subscribers now."""
+        return int(self._counts().reader_count)
+
+    @property
+    def stats(self) -> PublisherStats:
+        """Counts since the stream began."""
+        counts = self._counts()
+        return PublisherStats(
+            messages=counts.messages,
+            bytes=counts.bytes,
+            frames=counts.frames,
+            gaps=counts.gaps,
+            stalls=counts.stalls,
+            wakes=counts.wakes,
+            readers=counts.reader_count,
+            readers_cut_off=counts.readers_cut_off,
+        )
+
+    def _counts(self) -> Any:
+        if self._is_forked:
+            raise self.closed_error()
+        counts = ffi.new("struct rq_publisher_stats *")
+        lib.rq_publisher_read_stats(self.handle, counts)
+        return counts
+
+    # ---- the end ----
+
+    def close(self) -> None:
+        """Writes the end of the stream and wakes whoever waits; idempotent, from any thread.
+
+        Subscribers deliver what is left and then end; the ring lives until the last of them lets
+        go of it.
+        """
+        if self.closed:
+            return
+        self._is_closed = True
+        lib.rq_publisher_close(self.handle)
+        self._on_close(self)
+
+    def __enter__(self) -> Publisher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def duplicate_segment_fd(self) -> int:
+        """A descriptor of the segment, for a new subscriber."""
+        return os.dup(self._segment_fd)
+
+    def close_segment_fd(self) -> None:
+        """No more subscribers. The mapping stays until publisher and arrays are gone."""
+        os.close(self._segment_fd)
+
+    def _forget(self) -> None:
+        lib.rq_publisher_forget(self.handle)
+
+    # ---- when the gate is shut, or the call refused ------
+
+    def _send_blocks(self, buffer: Any, count: int, first_sequence: int) -> int:
+        view = memoryview(buffer)
+        pointer = ffi.from_buffer("uint8_t *", buffer)
+        sequence = _send_blocks(
+            self.handle, pointer, view.nbytes, count, first_sequence, self._taken
+        )
+        if sequence > 0:
+            return int(sequence)
+        if sequence == 0 and count == 0:
+            return self.next_sequence
+        return self._finish(
+            sequence,
+            0,
+            lambda sent, sent_bytes: _send_blocks(
+                self.handle,
+                pointer + sent_bytes,
+                view.nbytes - sent_bytes,
+                count - sent,
+                0,
+                self._taken,
+            ),
+            first_sequence,
+        )
+
+    def _send_list(self, payloads: list[Any], first_sequence: int | None) -> int:
+        limit_bytes = self.message_bytes_max
+        for payload in payloads:
+            if len(payload) > limit_bytes:
+                raise refusals.too_large(self, len(payload))
+        first = self._send_blocks(b"", 0, first_sequence or 0)
+        sent = 0
+        for piece, count in encode.pieces(payloads, limit_bytes):
+            try:
+                if count:
+                    self._send_blocks(piece, count, 0)
+                else:
+                    self.send(piece)
+            except errors.NotEnoughReaders as error:
+                error.sent += sent
+                raise
+            sent += count or 1
+        return first
+
+    def _finish(
+        self,
+        sequence: int,
+        payload_bytes: int,
+        send_rest: Callable[[int, int], int],
+        first_sequence: int = 0,
+    ) -> int:
+        """Sends what is left, as often as the gate opens; returns the first sequence of all."""
+        sent, sent_bytes, first = 0, 0, 0
+        while sequence == 0:
+            if self._taken.messages:
+                first = first or int(self._taken.sequence)
+                sent += int(self._taken.messages)
+                sent_bytes += int(self._taken.bytes)
+            try:
+                self._wait(payload_bytes)
+            except errors.NotEnoughReaders as error:
+                error.sent = sent
+                raise
+            sequence = send_rest(sent, sent_bytes)
+        return first or self._result(sequence, payload_bytes, first_sequence)
+
+    def _wait(self, payload_bytes: int) -> None:
+        """Until the gate lets a frame of so many bytes pass. Slices, so that Ctrl-C works."""
+        while True:
+            code = lib.rq_publisher_wait(self.handle, payload_bytes, lib.RQ_WAIT_SLICE_NS_MAX)
+            if code == 1:
+                return
+            if code not in (0, -errno.EINTR):
+                raise refusals.refusal(self, code, payload_bytes)
+
+    def _result(self, code: int, payload_bytes: int, first_sequence: int = 0) -> int:
+        """Returns the sequence that C returned, or raises what its error means."""
+        if code > 0:
+            return int(code)
+        raise refusals.refusal(self, code, payload_bytes, first_sequence)

@@ -1,0 +1,58 @@
+"""What C's error numbers mean to the user of a publisher."""
+
+from __future__ import annotations
+
+import errno
+from typing import TYPE_CHECKING
+
+from rdmaq import errors
+from rdmaq._fast import error_text
+
+if TYPE_CHECKING:
+    from rdmaq.stream.publisher import Publisher
+
+
+def too_large(publisher: Publisher, payload_bytes: int) -> errors.MessageTooLarge:
+    """A message, record or claim that no frame of the stream holds."""
+    return errors.MessageTooLarge(
+        f"{payload_bytes:,} bytes are too many for one frame of stream {publisher.name!r}: the "
+        f"limit is {publisher.message_bytes_max:,} (guard less header); "
+        "publish with a larger capacity or guard"
+    )
+
+
+def refusal(
+    publisher: Publisher, code: int, payload_bytes: int, first_sequence: int = 0
+) -> Exception:
+    """The exception that a negative `code` stands for."""
+    name = publisher.name
+    if code == -errno.ESHUTDOWN:
+        return publisher.closed_error()
+    if code == -errno.EMSGSIZE:
+        return too_large(publisher, payload_bytes)
+    if code == -errno.ETIMEDOUT:
+        flow = publisher.flow
+        return errors.NotEnoughReaders(
+            f"stream {name!r} has {publisher.reader_count} subscribers, and fewer than "
+            f"min_readers={flow.min_readers} kept up for longer than {flow.timeout_seconds} s: "
+            "start them, or lower min_readers"
+        )
+    if code == -errno.ERANGE:
+        return errors.SequenceError(
+            f"sequence {first_sequence} does not follow: the next one of stream {name!r} is "
+            f"{publisher.next_sequence}; declare what is missing by send_gap first"
+        )
+    if code == -errno.EBADMSG:
+        return errors.SchemaError(
+            "the message blocks do not add up: count and lengths must cover the buffer exactly"
+        )
+    if code == -errno.EALREADY:
+        return errors.ConcurrentUse(
+            f"a claim of stream {name!r} is open: end its with-block before you send"
+        )
+    if code == -errno.EBUSY:
+        return errors.ConcurrentUse(
+            f"another thread is inside the publisher of {name!r}: one thread at a time; "
+            "publish a stream per thread, or use a lock of yours"
+        )
+    return errors.RdmaqError(f"stream {name!r} refused the call: {error_text(code)}")

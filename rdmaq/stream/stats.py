@@ -1,0 +1,59 @@
+"""Counts that publishers and subscriptions report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublisherStats:
+    """Counts since the stream began.
+
+    Attributes:
+        messages: published.
+        bytes: payload bytes published, length prefixes included.
+        frames: written, gap and heartbeat frames included.
+        gaps: upstream losses declared.
+        stalls: times that a send found the gate shut (reliable mode).
+        wakes: sleeping subscribers woken.
+        readers: subscribers now.
+        readers_cut_off: subscribers cut off so far.
+    """
+
+    messages: int
+    bytes: int
+    frames: int
+    gaps: int
+    stalls: int
+    wakes: int
+    readers: int
+    readers_cut_off: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubscriptionStats:
+    """Counts since the subscription began, over all epochs that it followed.
+
+    The law: `messages + lost_upstream + lost_overrun` is what was published since it began.
+
+    Attributes:
+        messages: delivered.
+        bytes: payload bytes delivered.
+        batches: returned with messages in them.
+        frames: that these messages came in; one delivered in parts counts once a part.
+        gaps_upstream: gaps whose cause lies before the publisher.
+        gaps_overrun: gaps because this subscriber was slower than the ring is long.
+        lost_upstream: messages in the former.
+        lost_overrun: messages in the latter.
+        wakes: times that it slept in C and woke.
+    """
+
+    messages: int = 0
+    bytes: int = 0
+    batches: int = 0
+    frames: int = 0
+    gaps_upstream: int = 0
+    gaps_overrun: int = 0
+    lost_upstream: int = 0
+    lost_overrun: int = 0
+    wakes: int = 0

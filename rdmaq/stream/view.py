@@ -1,0 +1,62 @@
+"""Borrowing a batch in place: `with sub.view() as batch`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rdmaq import errors
+from rdmaq._fast import lib
+from rdmaq.stream.batch import Batch
+
+if TYPE_CHECKING:
+    from rdmaq.stream.subscription import Subscription
+
+_SLICE_NS = lib.RQ_WAIT_SLICE_NS_MAX
+
+
+class View:
+    """Context manager made by `Subscription.view`; see there."""
+
+    __slots__ = ("_count_max", "_is_lent", "_subscription", "_timeout")
+
+    def __init__(
+        self, subscription: Subscription, *, timeout: float | None, max_messages: int
+    ) -> None:
+        self._subscription = subscription
+        self._timeout = timeout
+        self._count_max = max_messages
+        self._is_lent = False
+
+    def __enter__(self) -> Batch | None:
+        subscription, timeout = self._subscription, self._timeout
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while True:
+            wait_ns = _SLICE_NS
+            if deadline is not None:
+                wait_ns = max(0, min(_SLICE_NS, int((deadline - time.monotonic()) * 1e9)))
+            found = subscription._cursor.lend(self._count_max, wait_ns)
+            if isinstance(found, Batch):
+                self._is_lent = True
+                return found
+            answer = subscription._answer(found, is_growable=False)
+            if answer is not None:
+                return answer
+            if found == lib.RQ_POLL_NOTHING and wait_ns == 0:
+                return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if not self._is_lent:
+            return
+        self._is_lent = False
+        code = self._subscription._cursor.give_back(consume=kind is None)
+        if kind is not None:
+            return  # the block's own exception says more
+        if code == 0:
+            raise errors.ViewOverrun(
+                f"the publisher of {self._subscription.name!r} wrote over the borrowed bytes: "
+                "throw away what was computed from them; hold views for a shorter time, copy "
+                "(poll), or use a larger ring"
+            )
+        if code < 0:
+            raise self._subscription._refusal(code)
