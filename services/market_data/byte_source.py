@@ -64,16 +64,21 @@ class ByteSource:
             pass
         return self._buffer[self._used_bytes : self._used_bytes + size_bytes]
 
+    def tell(self) -> int:
+        """Gives the offset of the next byte, decompressed."""
+        return self.position_bytes
+
     def read(self, size_bytes: int = -1) -> bytes:
         """Gives exactly `size_bytes`; at the end of the file fewer, and `damage` says why.
 
-        A read that finds the file just ended, with nothing left, is a clean end and no damage.
+        A record's first read that finds nothing left is a clean end and no damage.
         """
         if not 0 <= size_bytes <= READ_BYTES_MAX:
             self.damage = f"a record claims {size_bytes} bytes"
             return b""
         data = self.peek(size_bytes)
-        if 0 < len(data) < size_bytes and self.damage is None:
+        is_amid_record = bool(data) or self.position_bytes > self.record_offset_bytes
+        if len(data) < size_bytes and is_amid_record and self.damage is None:
             self.damage = "the file ends in the middle of a record"
         self._used_bytes += len(data)
         self.position_bytes += len(data)

@@ -8,6 +8,7 @@ damaged record ends the iteration, with `ByteSource.damage` set; dpkt alone woul
 from __future__ import annotations
 
 import struct
+import warnings
 from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any, NamedTuple
@@ -29,6 +30,17 @@ LINK_TYPE_MASK = 0x0FFF_FFFF
 NS_PER_SECOND = 1_000_000_000
 # pcapng counts microseconds where an interface does not say otherwise.
 RESOLUTION_DEFAULT = 6
+
+# What python-pcapng raises on bytes that are no pcapng.
+_DAMAGE = (
+    pcapng.exceptions.PcapngException,
+    struct.error,
+    LookupError,
+    ValueError,
+    RuntimeError,
+    AttributeError,
+    TypeError,
+)
 
 
 class Record(NamedTuple):
@@ -83,20 +95,34 @@ def pcapng_records(source: ByteSource) -> Iterator[Record]:
     while True:
         source.begin_record()
         try:
-            block = next(blocks, None)
-            if block is None or source.damage is not None:
-                return
-            if not isinstance(block, pcapng.blocks.BasePacketBlock):
-                continue
-            link_type = int(block.interface.link_type)
-            data = bytes(block.packet_data)
-            # A simple packet block has no time: it keeps the time of the packet before it.
-            time_ns = _block_ns(block, time_ns)
-        except (pcapng.exceptions.PcapngException, struct.error, LookupError, ValueError) as error:
+            record = _next_packet(blocks, time_ns)
+        except StopIteration:
+            # The library takes a block that is too short for its fields for the file's end.
+            if source.tell() > source.record_offset_bytes and source.damage is None:
+                source.damage = "a pcapng block is shorter than its fields"
+            return
+        except _DAMAGE as error:
             if source.damage is None:
                 source.damage = f"a pcapng block is damaged ({error})"
             return
-        yield Record(time_ns, link_type, data)
+        if source.damage is not None:
+            return
+        if record is not None:
+            time_ns = record.time_ns
+            yield record
+
+
+def _next_packet(blocks: Iterator[Any], before_ns: int) -> Record | None:
+    """Decodes the next block; None when it is no packet."""
+    with warnings.catch_warnings():
+        # The library warns of its own option tables, and of options that matter to nobody here.
+        warnings.simplefilter("ignore")
+        block = next(blocks)
+        if not isinstance(block, pcapng.blocks.BasePacketBlock):
+            return None
+        # A simple packet block has no time: it keeps the time of the packet before it.
+        time_ns = _block_ns(block, before_ns)
+        return Record(time_ns, int(block.interface.link_type), bytes(block.packet_data))
 
 
 def _block_ns(block: Any, before_ns: int) -> int:
