@@ -6,6 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Collection
+from contextlib import suppress
 from typing import Any
 
 from rdmaq import errors
@@ -69,10 +70,8 @@ def ask(sock: socket.socket, request: dict[str, Any]) -> tuple[dict[str, Any], l
         RdmaqError: what the node answered, as the class that it named.
         HandoverError: it did not answer, or not in the protocol.
     """
-    try:
+    with suppress(OSError):  # a refusal may be waiting: it explains more than EPIPE does
         wire.send_packet(sock, request, [])
-    except OSError:
-        pass  # a refusal may be waiting: it explains more than EPIPE does
     try:
         answer, descriptors = wire.receive_packet(sock)
     except OSError as error:

@@ -61,11 +61,7 @@ def receive_packet(sock: socket.socket) -> tuple[dict[str, Any], list[int]]:
         if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
             descriptors.frombytes(data[: len(data) - len(data) % descriptors.itemsize])
     try:
-        if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-            raise HandoverError("the peer sent an oversized packet: it speaks another protocol")
-        if not packet:
-            raise HandoverError("the peer hung up during the hand-over: look at its own log")
-        return _parse(packet), descriptors.tolist()
+        return _parse(packet, flags), descriptors.tolist()
     except HandoverError:
         close_all(descriptors.tolist())
         raise
@@ -78,7 +74,11 @@ def close_all(descriptors: list[int]) -> None:
             os.close(fd)
 
 
-def _parse(packet: bytes) -> dict[str, Any]:
+def _parse(packet: bytes, flags: int) -> dict[str, Any]:
+    if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+        raise HandoverError("the peer sent an oversized packet: it speaks another protocol")
+    if not packet:
+        raise HandoverError("the peer hung up during the hand-over: look at its own log")
     try:
         message = json.loads(packet)
     except (ValueError, RecursionError) as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -130,7 +131,7 @@ class Batch:
         if self._count <= 1:
             return [payload] if self._count else []
         ends = self.offsets.tolist()
-        return [payload[a:b] for a, b in zip(ends, ends[1:], strict=False)]
+        return [payload[a:b] for a, b in pairwise(ends)]
 
     @property
     def time_ns(self) -> int:
@@ -183,6 +184,7 @@ class GapBatch(Batch):
     """A batch without messages that tells of a gap."""
 
     __slots__ = ("gap",)
+    gap: Gap
 
     def __init__(self, cursor: Cursor, gap: Gap, found: bytes) -> None:
         super().__init__(cursor, gap.first, 0, b"", None, found, None)

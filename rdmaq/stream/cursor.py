@@ -85,7 +85,7 @@ class Cursor:
     # ---- reading ----
 
     def take(self, count_max: int, wait_ns: int, into: Any) -> Batch | int:
-        """One crossing: a batch, or the status (RQ_POLL_* or -errno) that says why there is none."""
+        """One crossing: a batch, or the status (RQ_POLL_* or -errno) that says why not."""
         if count_max > self._count_max:
             self._make_room(count_max)
         if into is not None:
@@ -191,12 +191,12 @@ class Cursor:
     def _give_scratch(self, payload_bytes: int) -> Any:
         """Large batches go with their buffer when they fill most of it: one copy, not two."""
         if 2 * payload_bytes >= self._out_bytes:
-            records = self._scratch[:payload_bytes].view(self.dtype)
+            records = self._scratch[:payload_bytes]
             self._new_scratch()
         else:
-            records = self._scratch[:payload_bytes].copy().view(self.dtype)
+            records = self._scratch[:payload_bytes].copy()
         records.flags.writeable = False
-        return records
+        return records.view(self.dtype)
 
     def _take_into(self, count_max: int, wait_ns: int, into: Any) -> Batch | int:
         """Copies straight into the user's array, which must outlast the batch's use."""
@@ -225,10 +225,7 @@ class Cursor:
 
     def publisher_lives(self) -> bool:
         """False once the socket hung up or the publisher's process ended."""
-        for fd, _ in self._life.poll(0):
-            if fd == self.pidfd or not self.drain():
-                return False
-        return True
+        return all(fd != self.pidfd and self.drain() for fd, _ in self._life.poll(0))
 
     def drain(self) -> bool:
         """Takes wake bytes off the socket. False: it hung up."""

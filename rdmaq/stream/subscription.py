@@ -242,16 +242,16 @@ class Subscription(Handle):
         raise self._refusal(found)
 
     def _gap(self) -> Batch | None:
+        if self._on_gap == "skip":
+            return None  # counted in C
         batch = self._cursor.gap()
+        gap = batch.gap
         if self._on_gap == "report":
             return batch
-        if self._on_gap == "skip":
-            return None
         raise errors.GapError(
-            f"stream {self.name!r} lost sequences {batch.gap.first} to {batch.gap.last}: "
-            f"{batch.gap.cause}; go on polling to read what follows, or subscribe with "
-            "on_gap='report'",
-            batch.gap,
+            f"stream {self.name!r} lost sequences {gap.first} to {gap.last}: {gap.cause}; go on "
+            "polling to read what follows, or subscribe with on_gap='report'",
+            gap,
         )
 
     def _cut_off(self) -> errors.CutOff:
