@@ -63,12 +63,12 @@ struct rq_descriptor {
 #define RQ_KIND_HEARTBEAT 5
 #define RQ_KIND_END 6
 
+/* What a poll returns besides a message count (1 or more) and -errno (above -4096). */
 #define RQ_POLL_NOTHING 0
-#define RQ_POLL_MESSAGES 1
-#define RQ_POLL_GAP 2
-#define RQ_POLL_END 3
-#define RQ_POLL_TOO_SMALL 4
-#define RQ_POLL_CUT_OFF 5
+#define RQ_POLL_GAP -10001
+#define RQ_POLL_END -10002
+#define RQ_POLL_TOO_SMALL -10003
+#define RQ_POLL_CUT_OFF -10004
 
 #define RQ_CAUSE_UPSTREAM 1
 #define RQ_CAUSE_OVERRUN 2
@@ -105,6 +105,17 @@ struct rq_batch {
     uint32_t cause;
     uint32_t message_count;
     uint32_t frame_count;
+};
+
+/* Where a reader copies to, and how it waits: set once, used by every poll. */
+struct rq_poll {
+    uint8_t *out; /* message payloads, one after the other */
+    uint64_t out_bytes;
+    uint32_t *offsets;           /* untyped: message_count_max + 1 of them; else NULL */
+    struct rq_frame_note *notes; /* note_count_max of them */
+    uint32_t note_count_max;
+    uint32_t wait_mode; /* RQ_WAIT_* */
+    struct rq_batch batch;
 };
 
 struct rq_publisher_stats {
@@ -177,9 +188,8 @@ int64_t rq_send_records(struct rq_publisher *publisher, const uint8_t *data, uin
                         struct rq_taken *taken);
 /* Length-prefixed messages as they came (u16 big-endian + bytes). first_sequence 0 means the next
  * one; -ERANGE: not the next one; -EBADMSG: the blocks do not add up (nothing was published). */
-int64_t rq_send_blocks(struct rq_publisher *publisher, const uint8_t *blocks,
-                       uint64_t blocks_bytes, uint64_t message_count, uint64_t first_sequence,
-                       struct rq_taken *taken);
+int64_t rq_send_blocks(struct rq_publisher *publisher, const uint8_t *blocks, uint64_t blocks_bytes,
+                       uint64_t message_count, uint64_t first_sequence, struct rq_taken *taken);
 /* Sequences first to last were lost upstream. */
 int64_t rq_send_gap(struct rq_publisher *publisher, uint64_t first, uint64_t last);
 int64_t rq_send_heartbeat(struct rq_publisher *publisher);
@@ -224,19 +234,16 @@ struct rq_reader;
  * checked. deliver_from: messages below it were not asked for and are passed over. */
 int rq_reader_open(struct rq_segment *segment, int control_fd, int slot, uint64_t position,
                    uint64_t sequence, uint64_t deliver_from, struct rq_reader **reader_out);
-/* Copies what is there, up to message_count_max messages, into out; waits up to wait_ns (one
- * slice of at most RQ_WAIT_SLICE_NS_MAX) when there is nothing. offsets has room for
- * message_count_max + 1 entries, notes for note_count_max. A batch never crosses a gap. */
-int rq_reader_poll(struct rq_reader *reader, uint8_t *out, uint64_t out_bytes,
-                   uint32_t message_count_max, uint32_t *offsets, struct rq_frame_note *notes,
-                   uint32_t note_count_max, uint32_t wait_mode, uint64_t wait_ns,
-                   struct rq_batch *batch);
+/* Copies what is there, up to message_count_max messages, into poll->out; waits up to wait_ns (one
+ * slice of at most RQ_WAIT_SLICE_NS_MAX) when there is nothing. A batch never crosses a gap.
+ * Returns the message count, or RQ_POLL_*; poll->batch says more. */
+int rq_reader_poll(struct rq_reader *reader, struct rq_poll *poll, uint32_t message_count_max,
+                   uint64_t wait_ns);
 /* As poll, but nothing is copied: the batch (one frame, or part of one) stays in the ring until
- * rq_reader_release. offsets takes 2 entries a message: begin and end within the data area's
- * payload. Borrowing again before release: -EBUSY. */
-int rq_reader_borrow(struct rq_reader *reader, uint32_t message_count_max, uint32_t *offsets,
-                     struct rq_frame_note *note, uint32_t wait_mode, uint64_t wait_ns,
-                     struct rq_batch *batch);
+ * rq_reader_release. offsets takes 2 entries a message: begin and end within the frame's payload.
+ * -EALREADY: the last one was not released. */
+int rq_reader_borrow(struct rq_reader *reader, struct rq_poll *poll, uint32_t message_count_max,
+                     uint64_t wait_ns);
 /* 1: the bytes were intact until now; 0: overwritten meanwhile, they must not be trusted (and
  * will be declared as a gap). consume 0 leaves the batch to be delivered again. */
 int rq_reader_release(struct rq_reader *reader, int consume);
@@ -262,7 +269,25 @@ void rq_clock_calibrate(void);
 int rq_clock_kind(void);
 
 /* ---- benchmarks (rdmaq bench): the same copies in bare C ------------------------------------ */
+/* Limits are in ns; what takes longer returns what it got done. Messages: at most 4,096 bytes. */
 void rq_bench_empty(void);
+/* A word handed to and fro between two processes that share `words` (256 zeroed bytes): one asks,
+ * the other answers. Return the exchanges done; elapsed is without the first one. */
+uint64_t rq_bench_word_ask(uint64_t *words, uint64_t count, uint64_t limit_ns,
+                           uint64_t *elapsed_ns_out);
+uint64_t rq_bench_word_answer(uint64_t *words, uint64_t count, uint64_t limit_ns);
+/* Round trips over two rings, spinning. Return how many were made, or -errno. */
+int64_t rq_bench_ping(struct rq_publisher *publisher, struct rq_reader *reader,
+                      const uint8_t *message, uint64_t message_bytes, uint64_t count,
+                      uint64_t limit_ns, uint64_t *round_trips_ns_out);
+int64_t rq_bench_pong(struct rq_publisher *publisher, struct rq_reader *reader, uint64_t count,
+                      uint64_t limit_ns);
+/* The same records again and again, batch_count times, as rq_send_records takes them; and as many
+ * messages read by rq_reader_poll. Return the records, or -errno. */
+int64_t rq_bench_publish(struct rq_publisher *publisher, const uint8_t *records,
+                         uint64_t record_count, uint64_t record_bytes, uint64_t batch_count);
+int64_t rq_bench_drain(struct rq_reader *reader, uint8_t *out, uint64_t out_bytes,
+                       uint32_t message_count_max, uint64_t message_count);
 
 /* cffi: end */
 

@@ -50,13 +50,14 @@ static int lend(struct rq_reader *reader, const struct rq_peeked *peeked, uint64
     }
 }
 
-int rq_borrow_batch(struct rq_reader *reader, uint32_t message_count_max, uint32_t *offsets,
-                    struct rq_frame_note *note, struct rq_batch *batch) {
+int rq_borrow_batch(struct rq_reader *reader, struct rq_poll *poll, uint32_t message_count_max) {
+    struct rq_batch *batch = &poll->batch;
+    struct rq_frame_note *note = poll->notes;
     struct rq_peeked peeked;
     for (;;) {
         int found = rq_peek_frame(reader, &peeked);
         if (found != RQ_PEEK_MESSAGES) return rq_answer(reader, found, &peeked, batch);
-        int error = lend(reader, &peeked, message_count_max, offsets, batch);
+        int error = lend(reader, &peeked, message_count_max, poll->offsets, batch);
         uint64_t tail;
         if (!rq_reader_is_intact(reader, reader->cursor, &tail)) {
             reader->is_lapped = 1;
@@ -80,6 +81,6 @@ int rq_borrow_batch(struct rq_reader *reader, uint32_t message_count_max, uint32
         reader->borrowed_end = is_whole
                                    ? reader->cursor + rq_frame_bytes(peeked.header.payload_bytes)
                                    : reader->cursor;
-        return RQ_POLL_MESSAGES;
+        return (int)batch->message_count;
     }
 }

@@ -56,8 +56,7 @@ static int64_t publish(struct rq_publisher *publisher, uint32_t kind, uint32_t m
 }
 
 /* Adds what one frame took, and says whether it took anything. */
-static int note_taken(struct rq_taken *taken, int64_t sequence, uint64_t messages,
-                      uint64_t bytes) {
+static int note_taken(struct rq_taken *taken, int64_t sequence, uint64_t messages, uint64_t bytes) {
     if (sequence == 0) return 0;
     if (taken->messages == 0) taken->sequence = (uint64_t)sequence;
     taken->messages += messages;
@@ -139,9 +138,8 @@ static int publish_some_blocks(struct rq_publisher *publisher, const uint8_t *bl
     return note_taken(taken, sequence, count, payload_bytes);
 }
 
-int64_t rq_send_blocks(struct rq_publisher *publisher, const uint8_t *blocks,
-                       uint64_t blocks_bytes, uint64_t message_count, uint64_t first_sequence,
-                       struct rq_taken *taken) {
+int64_t rq_send_blocks(struct rq_publisher *publisher, const uint8_t *blocks, uint64_t blocks_bytes,
+                       uint64_t message_count, uint64_t first_sequence, struct rq_taken *taken) {
     *taken = (struct rq_taken){0};
     if (publisher->segment.record_bytes != 0) return -EINVAL;
     int error = enter(publisher);
@@ -149,8 +147,8 @@ int64_t rq_send_blocks(struct rq_publisher *publisher, const uint8_t *blocks,
     error = blocks_add_up(publisher, blocks, blocks_bytes, message_count);
     if (error == 0 && first_sequence != 0) error = take_sequence(publisher, first_sequence);
     while (error == 0 && taken->messages < message_count)
-        if (!publish_some_blocks(publisher, blocks + taken->bytes,
-                                 message_count - taken->messages, taken))
+        if (!publish_some_blocks(publisher, blocks + taken->bytes, message_count - taken->messages,
+                                 taken))
             break;
     rq_handle_leave(&publisher->handle);
     if (error != 0) return error;

@@ -117,7 +117,7 @@ static int describe(struct rq_reader *reader, const struct sink *sink, struct rq
     reader->stats.frames += batch->frame_count;
     reader->stats.batches++;
     rq_reader_advance(reader);
-    return RQ_POLL_MESSAGES;
+    return (int)sink->message_count;
 }
 
 static uint64_t needed_bytes(const struct rq_reader *reader, const struct rq_peeked *peeked) {
@@ -125,17 +125,16 @@ static uint64_t needed_bytes(const struct rq_reader *reader, const struct rq_pee
     return peeked->header.payload_bytes;
 }
 
-int rq_read_batch(struct rq_reader *reader, uint8_t *out, uint64_t out_bytes,
-                  uint32_t message_count_max, uint32_t *offsets, struct rq_frame_note *notes,
-                  uint32_t note_count_max, struct rq_batch *batch) {
-    struct sink sink = {.out = out,
-                        .out_bytes = out_bytes < UINT32_MAX ? out_bytes : UINT32_MAX,
-                        .offsets = offsets,
+int rq_read_batch(struct rq_reader *reader, struct rq_poll *poll, uint32_t message_count_max) {
+    struct rq_batch *batch = &poll->batch;
+    struct sink sink = {.out = poll->out,
+                        .out_bytes = poll->out_bytes < UINT32_MAX ? poll->out_bytes : UINT32_MAX,
+                        .offsets = poll->offsets,
                         .message_count_max = message_count_max};
     struct rq_peeked peeked;
     batch->frame_count = 0;
-    if (offsets != NULL) offsets[0] = 0;
-    while (sink.message_count < message_count_max && batch->frame_count < note_count_max) {
+    if (sink.offsets != NULL) sink.offsets[0] = 0;
+    while (sink.message_count < message_count_max && batch->frame_count < poll->note_count_max) {
         int found = rq_peek_frame(reader, &peeked);
         if (found != RQ_PEEK_MESSAGES) {
             if (sink.message_count != 0) break; /* a batch never crosses a gap */
@@ -161,7 +160,7 @@ int rq_read_batch(struct rq_reader *reader, uint8_t *out, uint64_t out_bytes,
             batch->sequence = peeked.header.sequence + peeked.skip;
             batch->publish_ticks = peeked.header.ticks;
         }
-        accept(reader, &sink, &peeked, &taken, notes + batch->frame_count++);
+        accept(reader, &sink, &peeked, &taken, poll->notes + batch->frame_count++);
     }
     return sink.message_count == 0 ? RQ_POLL_NOTHING : describe(reader, &sink, batch);
 }

@@ -124,66 +124,37 @@ static int is_cut_off(struct rq_reader *reader, struct rq_batch *batch) {
     return batch->cause != 0;
 }
 
-typedef int read_step(struct rq_reader *reader, void *arguments, struct rq_batch *batch);
+typedef int read_step(struct rq_reader *reader, struct rq_poll *poll, uint32_t message_count_max);
 
 /* Tries, waits for one slice, tries again: poll and borrow differ only in the step. */
-static int read_or_wait(struct rq_reader *reader, read_step *step, void *arguments,
-                        uint32_t wait_mode, uint64_t wait_ns, struct rq_batch *batch) {
-    if (is_cut_off(reader, batch)) return RQ_POLL_CUT_OFF;
-    int status = step(reader, arguments, batch);
-    if (status != RQ_POLL_NOTHING || wait_ns == 0) return status;
-    int error = wait_for_news(reader, wait_mode, wait_ns);
+static int read_or_wait(struct rq_reader *reader, read_step *step, struct rq_poll *poll,
+                        uint32_t message_count_max, uint64_t wait_ns) {
+    if (reader->is_borrowed) return -EALREADY;
+    if (is_cut_off(reader, &poll->batch)) return RQ_POLL_CUT_OFF;
+    int found = step(reader, poll, message_count_max);
+    if (found != RQ_POLL_NOTHING || wait_ns == 0) return found;
+    int error = wait_for_news(reader, poll->wait_mode, wait_ns);
     if (error != 0) return error;
-    if (is_cut_off(reader, batch)) return RQ_POLL_CUT_OFF;
-    return step(reader, arguments, batch);
+    if (is_cut_off(reader, &poll->batch)) return RQ_POLL_CUT_OFF;
+    return step(reader, poll, message_count_max);
 }
 
-struct poll_arguments {
-    uint8_t *out;
-    uint64_t out_bytes;
-    uint32_t message_count_max;
-    uint32_t *offsets;
-    struct rq_frame_note *notes;
-    uint32_t note_count_max;
-};
-
-static int poll_step(struct rq_reader *reader, void *arguments, struct rq_batch *batch) {
-    struct poll_arguments *a = arguments;
-    return rq_read_batch(reader, a->out, a->out_bytes, a->message_count_max, a->offsets, a->notes,
-                         a->note_count_max, batch);
-}
-
-int rq_reader_poll(struct rq_reader *reader, uint8_t *out, uint64_t out_bytes,
-                   uint32_t message_count_max, uint32_t *offsets, struct rq_frame_note *notes,
-                   uint32_t note_count_max, uint32_t wait_mode, uint64_t wait_ns,
-                   struct rq_batch *batch) {
-    struct poll_arguments arguments = {out,     out_bytes, message_count_max,
-                                       offsets, notes,     note_count_max};
-    int status = rq_handle_enter(&reader->handle);
-    if (status != 0) return status;
-    status = reader->is_borrowed
-                 ? -EALREADY
-                 : read_or_wait(reader, poll_step, &arguments, wait_mode, wait_ns, batch);
+int rq_reader_poll(struct rq_reader *reader, struct rq_poll *poll, uint32_t message_count_max,
+                   uint64_t wait_ns) {
+    int found = rq_handle_enter(&reader->handle);
+    if (found != 0) return found;
+    found = read_or_wait(reader, rq_read_batch, poll, message_count_max, wait_ns);
     rq_handle_leave(&reader->handle);
-    return status;
+    return found;
 }
 
-static int borrow_step(struct rq_reader *reader, void *arguments, struct rq_batch *batch) {
-    struct poll_arguments *a = arguments;
-    return rq_borrow_batch(reader, a->message_count_max, a->offsets, a->notes, batch);
-}
-
-int rq_reader_borrow(struct rq_reader *reader, uint32_t message_count_max, uint32_t *offsets,
-                     struct rq_frame_note *note, uint32_t wait_mode, uint64_t wait_ns,
-                     struct rq_batch *batch) {
-    struct poll_arguments arguments = {NULL, 0, message_count_max, offsets, note, 1};
-    int status = rq_handle_enter(&reader->handle);
-    if (status != 0) return status;
-    status = reader->is_borrowed
-                 ? -EALREADY
-                 : read_or_wait(reader, borrow_step, &arguments, wait_mode, wait_ns, batch);
+int rq_reader_borrow(struct rq_reader *reader, struct rq_poll *poll, uint32_t message_count_max,
+                     uint64_t wait_ns) {
+    int found = rq_handle_enter(&reader->handle);
+    if (found != 0) return found;
+    found = read_or_wait(reader, rq_borrow_batch, poll, message_count_max, wait_ns);
     rq_handle_leave(&reader->handle);
-    return status;
+    return found;
 }
 
 /* The borrowed messages count as received only if they were intact up to now. */

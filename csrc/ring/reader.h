@@ -52,13 +52,10 @@ int rq_peek_frame(struct rq_reader *reader, struct rq_peeked *peeked);
 int rq_answer(struct rq_reader *reader, int found, const struct rq_peeked *peeked,
               struct rq_batch *batch);
 
-/* read_hot.c: returns RQ_POLL_* or -errno. */
-int rq_read_batch(struct rq_reader *reader, uint8_t *out, uint64_t out_bytes,
-                  uint32_t message_count_max, uint32_t *offsets, struct rq_frame_note *notes,
-                  uint32_t note_count_max, struct rq_batch *batch);
+/* read_hot.c: returns a message count, RQ_POLL_* or -errno. */
+int rq_read_batch(struct rq_reader *reader, struct rq_poll *poll, uint32_t message_count_max);
 /* borrow_hot.c: the same. */
-int rq_borrow_batch(struct rq_reader *reader, uint32_t message_count_max, uint32_t *offsets,
-                    struct rq_frame_note *note, struct rq_batch *batch);
+int rq_borrow_batch(struct rq_reader *reader, struct rq_poll *poll, uint32_t message_count_max);
 
 /*
  * The guard rule. True when every byte from `position` on, as far as the tail seen before, is

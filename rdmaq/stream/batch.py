@@ -65,9 +65,9 @@ class Batch:
         sequence: int,
         count: int,
         payload: Any,
-        offsets: Any,
         found: bytes,
-        notes: bytes | None,
+        offsets: Any = None,
+        notes: bytes | None = None,
     ) -> None:
         self._cursor = cursor
         self.sequence = sequence
@@ -187,5 +187,5 @@ class GapBatch(Batch):
     gap: Gap
 
     def __init__(self, cursor: Cursor, gap: Gap, found: bytes) -> None:
-        super().__init__(cursor, gap.first, 0, b"", None, found, None)
+        super().__init__(cursor, gap.first, 0, b"", found)
         self.gap = gap

@@ -14,15 +14,12 @@ from rdmaq._fast import error_text, ffi, lib
 from rdmaq.errors import SegmentError
 from rdmaq.shm.segment import Segment
 from rdmaq.stream.batch import Batch, Gap, GapBatch
+from rdmaq.stream.buffers import Buffers
 
 _poll = lib.rq_reader_poll
-_MESSAGES = lib.RQ_POLL_MESSAGES
 _CAUSES = {lib.RQ_CAUSE_UPSTREAM: "upstream", lib.RQ_CAUSE_OVERRUN: "overrun"}
 
-NOTES_MAX = 4096
-_SCRATCH_BYTES_MIN = 4096
-_SCRATCH_BYTES_UNTYPED = 256 << 10
-_SCRATCH_BYTES_TYPED_MAX = 4 << 20
+_NOTE_BYTES = ffi.sizeof("struct rq_frame_note")
 _COPY_OUT_BYTES_MAX = 8192
 
 
@@ -69,13 +66,13 @@ class Cursor:
         self.sock = sock
         self.pidfd = pidfd
         self._wait_mode = wait_mode
-        self._found = ffi.new("struct rq_batch *")
-        self._found_bytes = ffi.buffer(self._found)
-        self._notes = ffi.new("struct rq_frame_note[]", NOTES_MAX)
-        self._notes_bytes = ffi.buffer(self._notes)
+        self._buffers = Buffers(dtype, wait_mode)
+        self._poll = self._buffers.poll
+        self._found = self._buffers.found
         self._count_max = 0
-        self._out_bytes_min = _SCRATCH_BYTES_MIN
-        self._into: Any = None
+        self._into_buffers: Buffers | None = None
+        self._lent_buffers: Buffers | None = None
+        self._is_untyped = dtype is None
         sock.setblocking(False)
         self._life = select.poll()
         self._life.register(sock, select.POLLIN)
@@ -84,79 +81,87 @@ class Cursor:
 
     # ---- reading ----
 
-    def take(self, count_max: int, wait_ns: int, into: Any) -> Batch | int:
+    def take(self, count_max: int, wait_ns: int) -> Batch | int:
         """One crossing: a batch, or the status (RQ_POLL_* or -errno) that says why not."""
         if count_max > self._count_max:
-            self._make_room(count_max)
-        if into is not None:
-            return self._take_into(count_max, wait_ns, into)
-        found = self._found
-        status: int = _poll(
-            self.handle,
-            self._out,
-            self._out_bytes,
-            count_max,
-            self._offsets,
-            self._notes,
-            NOTES_MAX,
-            self._wait_mode,
-            wait_ns,
-            found,
-        )
-        if status != _MESSAGES:
-            return status
-        payload_bytes = found.payload_bytes
-        if payload_bytes <= _COPY_OUT_BYTES_MAX or self.dtype is None:
-            return self._batch(self._out_buffer[:payload_bytes])
-        return self._batch(self._give_scratch(payload_bytes))
+            self._buffers.make_scratch(count_max)
+            self._count_max = count_max
+        count = _poll(self.handle, self._poll, count_max, wait_ns)
+        if count <= 0:
+            return self._other(count, self._buffers)
+        found, buffers = self._found, self._buffers
+        size_bytes = found.payload_bytes
+        if size_bytes <= _COPY_OUT_BYTES_MAX or self._is_untyped:
+            payload = buffers.payload_bytes[:size_bytes]
+        else:
+            payload = buffers.take_records(size_bytes)
+        if count == 1:
+            return Batch(self, found.sequence, 1, payload, buffers.found_bytes[:])
+        return self._many(count, payload, buffers)
 
-    def _batch(self, payload: Any) -> Batch:
-        found = self._found
-        count = found.message_count
+    def _other(self, status: int, buffers: Buffers) -> int:
+        """Remembers which buffers hold the answer that `gap` and its like explain."""
+        self._answered = buffers
+        return status
+
+    def _many(self, count: int, payload: Any, buffers: Buffers) -> Batch:
+        found = buffers.found
         frames = found.frame_count
         return Batch(
             self,
             found.sequence,
             count,
             payload,
-            self._offsets_bytes[: 4 * count + 4] if count > 1 and self.dtype is None else None,
-            self._found_bytes[:],
-            self._notes_bytes[: 16 * frames] if frames > 1 else None,
+            buffers.found_bytes[:],
+            buffers.offsets_bytes[: 4 * count + 4] if self._is_untyped else None,
+            buffers.notes_bytes[: _NOTE_BYTES * frames] if frames > 1 else None,
         )
 
+    def take_into(self, count_max: int, wait_ns: int, into: Any) -> Batch | int:
+        """As `take`, but copies straight into the user's own buffer."""
+        if self._into_buffers is None:
+            self._into_buffers = Buffers(self.dtype, self._wait_mode)
+        buffers = self._into_buffers
+        buffers.use(into, count_max)
+        count = _poll(self.handle, buffers.poll, count_max, wait_ns)
+        if count <= 0:
+            return self._other(count, buffers)
+        return self._many(count, buffers.taken_into(), buffers)
+
+    def lend(self, count_max: int, wait_ns: int) -> Batch | int:
+        """As `take`, but the batch is a window into the ring; `give_back` ends it."""
+        if self._lent_buffers is None:
+            self._lent_buffers = Buffers(self.dtype, self._wait_mode)
+        buffers = self._lent_buffers
+        if count_max > buffers.count_max:
+            buffers.count_max = count_max
+            buffers.make_offsets(2 * count_max)
+        count = lib.rq_reader_borrow(self.handle, buffers.poll, count_max, wait_ns)
+        if count <= 0:
+            return self._other(count, buffers)
+        found, snapshot = buffers.found, buffers.found_bytes[:]
+        begin = found.data_offset_bytes
+        if self.dtype is not None:
+            area = self.segment.data[begin : begin + found.payload_bytes].view(self.dtype)
+            return Batch(self, found.sequence, count, area, snapshot)
+        pairs = np.frombuffer(buffers.offsets_bytes[: 8 * count], dtype=np.uint32).reshape(-1, 2)
+        area = self.segment.data[begin : begin + int(pairs[-1, 1])]
+        return BorrowedBatch(self, found.sequence, count, area, snapshot, pairs)
+
     def gap(self) -> GapBatch:
-        """The gap that the last `take` or `lend` answered with (RQ_POLL_GAP)."""
-        found = self._found
+        """The gap that was the last answer (RQ_POLL_GAP)."""
+        found = self._answered.found
         gap = Gap(found.sequence, found.last, _CAUSES.get(found.cause, "overrun"), self.epoch)
-        return GapBatch(self, gap, self._found_bytes[:])
+        return GapBatch(self, gap, self._answered.found_bytes[:])
 
     @property
     def cut_off_reason(self) -> int:
         """RQ_CUT_* after RQ_POLL_CUT_OFF."""
-        return int(self._found.cause)
+        return int(self._answered.found.cause)
 
     def grow(self) -> None:
-        """Makes room for the message that the last `take` found too large (RQ_POLL_TOO_SMALL)."""
-        self._out_bytes_min = max(self._out_bytes_min, int(self._found.payload_bytes))
-        self._make_room(self._count_max)
-
-    def lend(self, count_max: int, wait_ns: int) -> Batch | int:
-        """As `take`, but the batch is a window into the ring; `give_back` ends it."""
-        if count_max > self._count_max:
-            self._make_room(count_max)
-        found = self._found
-        status: int = lib.rq_reader_borrow(
-            self.handle, count_max, self._pairs, self._notes, self._wait_mode, wait_ns, found
-        )
-        if status != _MESSAGES:
-            return status
-        begin, count = found.data_offset_bytes, found.message_count
-        if self.dtype is not None:
-            area = self.segment.data[begin : begin + found.payload_bytes].view(self.dtype)
-            return self._batch(area)
-        pairs = np.frombuffer(self._pairs_bytes[: 8 * count], dtype=np.uint32).reshape(-1, 2)
-        area = self.segment.data[begin : begin + (int(pairs[-1, 1]) if count else 0)]
-        return BorrowedBatch(self, found.sequence, count, area, pairs, self._found_bytes[:], None)
+        """Makes room for the message that was too large (RQ_POLL_TOO_SMALL)."""
+        self._buffers.make_scratch(self._count_max, int(self._found.payload_bytes))
 
     def give_back(self, *, consume: bool) -> int:
         """1: intact to the last moment; 0: overwritten meanwhile; -errno."""
@@ -165,61 +170,6 @@ class Cursor:
     def arm(self) -> int:
         """Asks for a byte on the socket. 1: there is something already; 0: armed; -errno."""
         return int(lib.rq_reader_arm(self.handle))
-
-    # ---- buffers ----
-
-    def _make_room(self, count_max: int) -> None:
-        self._count_max = count_max
-        self._offsets = ffi.new("uint32_t[]", count_max + 1) if self.dtype is None else ffi.NULL
-        if self.dtype is None:
-            self._offsets_bytes = ffi.buffer(self._offsets)
-        self._pairs = ffi.new("uint32_t[]", 2 * count_max)
-        self._pairs_bytes = ffi.buffer(self._pairs)
-        self._new_scratch()
-
-    def _new_scratch(self) -> None:
-        if self.dtype is None:
-            size_bytes = max(_SCRATCH_BYTES_UNTYPED, self._out_bytes_min)
-        else:
-            wanted = min(self._count_max * self.dtype.itemsize, _SCRATCH_BYTES_TYPED_MAX)
-            size_bytes = max(wanted, self._out_bytes_min, self.dtype.itemsize)
-        self._scratch = np.empty(size_bytes, dtype=np.uint8)
-        self._out = ffi.from_buffer("uint8_t *", self._scratch)
-        self._out_buffer = ffi.buffer(self._out, size_bytes)
-        self._out_bytes = size_bytes
-
-    def _give_scratch(self, payload_bytes: int) -> Any:
-        """Large batches go with their buffer when they fill most of it: one copy, not two."""
-        if 2 * payload_bytes >= self._out_bytes:
-            records = self._scratch[:payload_bytes]
-            self._new_scratch()
-        else:
-            records = self._scratch[:payload_bytes].copy()
-        records.flags.writeable = False
-        return records.view(self.dtype)
-
-    def _take_into(self, count_max: int, wait_ns: int, into: Any) -> Batch | int:
-        """Copies straight into the user's array, which must outlast the batch's use."""
-        if into is not self._into:
-            self._into_out = ffi.from_buffer("uint8_t *", into, require_writable=True)
-            self._into_view = np.frombuffer(into, dtype=np.uint8)
-            self._into = into
-        status: int = _poll(
-            self.handle,
-            self._into_out,
-            self._into_view.nbytes,
-            count_max,
-            self._offsets,
-            self._notes,
-            NOTES_MAX,
-            self._wait_mode,
-            wait_ns,
-            self._found,
-        )
-        if status != _MESSAGES:
-            return status
-        payload = self._into_view[: self._found.payload_bytes]
-        return self._batch(payload if self.dtype is None else payload.view(self.dtype))
 
     # ---- the other side ------
 

@@ -112,9 +112,12 @@ class Subscription(Handle):
             wait_ns = int(timeout * 1e9) if timeout > 0 else 0
         if not 1 <= max_messages <= _COUNT_MAX:
             raise ValueError(f"max_messages={max_messages}: must be 1 to {_COUNT_MAX:,}")
-        found = self._take(max_messages, wait_ns, into)
-        if type(found) is Batch:
-            return found
+        if into is None:
+            found = self._take(max_messages, wait_ns)
+            if type(found) is Batch:
+                return found
+        else:
+            found = self._cursor.take_into(max_messages, wait_ns, into)
         deadline = None if timeout is None else time.monotonic() + timeout - wait_ns / 1e9
         while True:
             answer = self._answer(found, is_growable=into is None)
@@ -127,7 +130,10 @@ class Subscription(Handle):
                     if left_seconds <= 0:
                         return None
                     wait_ns = min(_SLICE_NS, int(left_seconds * 1e9) + 1)
-            found = self._take(max_messages, wait_ns, into)
+            if into is None:
+                found = self._take(max_messages, wait_ns)
+            else:
+                found = self._cursor.take_into(max_messages, wait_ns, into)
 
     def batches(self, *, max_messages: int = 1024, timeout: float | None = None) -> Batches:
         """Batches and gaps as they come, for `for` and for `async for`.

@@ -28,12 +28,15 @@ static void receive_one(struct rq_reader *reader, uint64_t sequence) {
     uint64_t message_bytes = fill(expected, sequence);
     uint32_t offsets[2];
     struct rq_frame_note note;
-    struct rq_batch batch;
-    CHECK_EQUAL(rq_reader_poll(reader, received, sizeof received, 1, offsets, &note, 1,
-                               RQ_WAIT_SPIN, 0, &batch),
-                RQ_POLL_MESSAGES);
-    CHECK_EQUAL(batch.sequence, sequence);
-    CHECK_EQUAL(batch.message_count, 1);
+    struct rq_poll poll = {.out = received,
+                           .out_bytes = sizeof received,
+                           .offsets = offsets,
+                           .notes = &note,
+                           .note_count_max = 1,
+                           .wait_mode = RQ_WAIT_SPIN};
+    CHECK_EQUAL(rq_reader_poll(reader, &poll, 1, 0), 1);
+    CHECK_EQUAL(poll.batch.sequence, sequence);
+    CHECK_EQUAL(poll.batch.message_count, 1);
     CHECK_EQUAL(offsets[1] - offsets[0], message_bytes);
     CHECK(memcmp(received, expected, message_bytes) == 0);
 }
