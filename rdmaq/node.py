@@ -80,25 +80,35 @@ class Node(Handle):
             ) from error
         dtype = None if schema is None else schemas.check_dtype(schema)
         with self._lock:
-            if self.closed:
-                raise self.closed_error()
-            if name in self._streams:
-                raise errors.StreamExists(
-                    f"stream {name!r} is published at {self.address} already: close it first, or "
-                    "use another name"
-                )
-            publisher = Publisher(
-                name,
-                dtype,
-                capacity_bytes=capacity_bytes,
-                guard_bytes=guard_bytes,
-                flow=lossy() if flow is None else flow,
-                first_sequence=first_sequence,
-                on_close=self._withdraw,
-            )
-            self._streams[name] = publisher
-            self._keep(publisher)
+            self._check_free(name)
+        # Not under the lock: a large ring takes seconds to make, and the listener needs the lock.
+        publisher = Publisher(
+            name,
+            dtype,
+            capacity_bytes=capacity_bytes,
+            guard_bytes=guard_bytes,
+            flow=lossy() if flow is None else flow,
+            first_sequence=first_sequence,
+            on_close=self._withdraw,
+        )
+        try:
+            with self._lock:
+                self._check_free(name)
+                self._streams[name] = publisher
+                self._keep(publisher)
+        except BaseException:
+            publisher.close()
+            raise
         return publisher
+
+    def _check_free(self, name: str) -> None:
+        if self.closed:
+            raise self.closed_error()
+        if name in self._streams:
+            raise errors.StreamExists(
+                f"stream {name!r} is published at {self.address} already: close it first, or "
+                "use another name"
+            )
 
     def close(self) -> None:
         """Closes every stream and the address; idempotent. Subscribers drain what is left."""
@@ -197,11 +207,8 @@ class Node(Handle):
             return self._grant(publisher, start, value, sock)
 
     def _grant(self, publisher: Publisher, start: int, value: int, sock: socket.socket) -> Reply:
-        control_fd, position, sequence = (
-            ffi.new("int *"),
-            ffi.new("uint64_t *"),
-            ffi.new("uint64_t *"),
-        )
+        control_fd = ffi.new("int *")
+        position, sequence = ffi.new("uint64_t *"), ffi.new("uint64_t *")
         slot = lib.rq_publisher_admit(
             publisher.handle, start, value, sock.fileno(), control_fd, position, sequence
         )
@@ -210,6 +217,8 @@ class Node(Handle):
                 f"stream {publisher.name!r} has {lib.RQ_READERS_MAX} subscribers, its limit: "
                 "close some"
             )
+        if slot == -errno.ESHUTDOWN:  # closed between the look-up and here
+            raise self._no_such_stream(publisher.name)
         if slot < 0:
             raise errors.HandoverError(
                 f"stream {publisher.name!r} admits nobody now: {error_text(slot)}"
