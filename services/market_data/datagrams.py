@@ -62,7 +62,7 @@ class Datagram(NamedTuple):
     payload: bytes
 
 
-class Skipped(Exception):  # noqa: N818 - an answer, not an error
+class Skipped(Exception):
     """A frame holds no whole UDP datagram; the text is the reason it is counted under."""
 
 

@@ -40,6 +40,10 @@ class Pacer:
         self._sleep = sleep
         self._origin: tuple[int, int] | None = None
 
+    def restarted(self) -> Pacer:
+        """Gives a pacer of the same speed whose first call sets the pace anew."""
+        return Pacer(self._speed, self._idle, clock_ns=self._clock_ns, sleep=self._sleep)
+
     def wait_until(self, capture_ns: int) -> None:
         """Returns when the moment `capture_ns` of the capture has come, at most 0.1 ms early.
 

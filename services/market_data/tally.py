@@ -63,9 +63,12 @@ class Tally:
 
     Args:
         first_sequence: What the first batch must begin with; None takes it as it comes.
+        latencies: Where latencies go, when several streams have one histogram.
     """
 
-    def __init__(self, first_sequence: int | None = None) -> None:
+    def __init__(
+        self, first_sequence: int | None = None, latencies: Latencies | None = None
+    ) -> None:
         self.messages = 0
         self.batches = 0
         self.frames = 0
@@ -79,7 +82,7 @@ class Tally:
         self._next = first_sequence
         self._counts = np.zeros(256, np.int64)
         self._empty = 0
-        self._latencies = Latencies()
+        self._latencies = latencies or Latencies()
 
     def add(self, batch: rdmaq.Batch) -> None:
         """Takes the next batch, of messages or of a gap."""

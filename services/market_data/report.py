@@ -1,0 +1,153 @@
+"""What a replay found, as one JSON object or as a table for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from . import conservation, ranges
+from .publish import PublishedSession
+from .replay import Replay, SubscriberAccount
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def is_sound(accounts: Sequence[SubscriberAccount]) -> bool:
+    """Whether everything is accounted for at every subscriber not killed on purpose."""
+    return all(account.conserved for account in accounts if not account.expected_dead)
+
+
+def replay_json(replay: Replay, accounts: Sequence[SubscriberAccount]) -> dict[str, Any]:
+    """Gives the object that `--json` prints.
+
+    Sequence ranges are [first, last], inclusive; latencies are ns from publish to receive, one
+    for each frame.
+    """
+    sessions = replay.publisher.sessions
+    capacity_bytes = replay.capacity_bytes
+    ring_bytes = sum(session.as_json()["ring_bytes"] for session in sessions)
+    return {
+        "conserved": is_sound(accounts),
+        "published": sum(session.published for session in sessions),
+        "declared_lost": ranges.message_count(conservation.lost_of_all(sessions)),
+        "subscribers": [_subscriber_json(account) for account in accounts],
+        "sessions": [session.as_json() for session in sessions],
+        "ring": {
+            "capacity_bytes": capacity_bytes,
+            "flow": "reliable" if replay.settings.flow.is_reliable else "lossy",
+            "bytes_written_at_least": ring_bytes,
+            "wraps_at_least": ring_bytes // capacity_bytes if capacity_bytes else 0,
+        },
+        "feed": replay.feed.describe(),
+    }
+
+
+def _subscriber_json(account: SubscriberAccount) -> dict[str, Any]:
+    return {
+        "number": account.number,
+        **account.report,
+        "conserved": account.conserved,
+        "breaches": account.breaches,
+        "died": account.died,
+    }
+
+
+def print_replay(console: Console, replay: Replay, accounts: Sequence[SubscriberAccount]) -> None:
+    """Prints the feed, a table of the subscribers, and the verdict."""
+    print_feed(console, replay.feed.describe(), replay.publisher.sessions)
+    console.print(_table(accounts))
+    for account in accounts:
+        if account.died is not None:
+            cause = " on purpose" if account.expected_dead else ""
+            console.print(f"subscriber {account.number} {account.died}{cause}")
+        if not account.expected_dead:
+            for breach in account.breaches:
+                console.print(f"subscriber {account.number}: {breach}", soft_wrap=True)
+    console.print(verdict(replay.publisher.sessions, accounts), soft_wrap=True)
+
+
+def print_feed(
+    console: Console, feed: dict[str, Any], sessions: Sequence[PublishedSession]
+) -> None:
+    """Prints what came out of the feed, and what deserves a second look."""
+    console.print(
+        f"{feed['name']}: {feed['datagrams']:,} datagrams, {feed['packets']:,} MoldUDP64 packets "
+        f"({feed['duplicate_packets']:,} second copies, {feed['heartbeats']:,} heartbeats)",
+        soft_wrap=True,
+    )
+    for session in sessions:
+        begin = f"joined at {session.first_sequence:,}" if session.joined else "from 1"
+        console.print(
+            f"session {session.session} {begin}: published {session.published:,} messages, "
+            f"declared {session.lost_count:,} lost on all lines; {session.end_cause or 'cut off'}",
+            soft_wrap=True,
+        )
+    notes = {
+        "skipped frames": feed.get("skipped"),
+        "not MoldUDP64": feed["malformed"],
+        "packets beyond the end of their session (several feeds in one capture? use --line)":
+            feed["packets_after_end"],
+        "messages that came after they were declared lost (widen the window)":
+            feed["late_messages"],
+    }  # fmt: skip
+    for note, value in notes.items():
+        if value:
+            words = value
+            if isinstance(value, dict):
+                words = ", ".join(f"{count:,} {reason}" for reason, count in value.items())
+            console.print(f"note: {note}: {words}", soft_wrap=True)
+
+
+def verdict(sessions: Sequence[PublishedSession], accounts: Sequence[SubscriberAccount]) -> str:
+    """Says in one line whether the law was kept."""
+    published = sum(session.published + session.lost_count for session in sessions)
+    watched = [account for account in accounts if not account.expected_dead]
+    if is_sound(accounts):
+        return (
+            f"conserved: received + lost upstream + lost by overrun = {published:,} "
+            f"at each of {len(watched)} subscribers"
+        )
+    broken = ", ".join(str(account.number) for account in watched if not account.conserved)
+    return f"NOT conserved: {published:,} published and declared; see subscriber {broken}"
+
+
+def print_subscriber(console: Console, report: dict[str, Any]) -> None:
+    """Prints the table of one subscriber, and its messages by type."""
+    console.print(_table([SubscriberAccount(1, report, [])]))
+    counts = report["counts_by_type"]
+    console.print(
+        "by type: " + ", ".join(f"{kind} {counts[kind]:,}" for kind in sorted(counts)),
+        soft_wrap=True,
+    )
+    for cause in ("lost_ranges", "lost_overrun_ranges"):
+        if report[cause]:
+            words = ", ".join(f"{first}-{last}" for first, last in report[cause][:8])
+            more = f" and {len(report[cause]) - 8} more" if len(report[cause]) > 8 else ""
+            console.print(f"{cause.replace('_', ' ')}: {words}{more}", soft_wrap=True)
+
+
+def _table(accounts: Sequence[SubscriberAccount]) -> Any:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("subscriber", justify="right")
+    for name in ("messages", "lost upstream", "lost by overrun"):
+        table.add_column(name, justify="right")
+    for name in ("p50", "p99", "p99.9", "max"):
+        table.add_column(f"{name} µs", justify="right")
+    for account in accounts:
+        report = account.report
+        if account.died is not None and not report["messages"]:
+            table.add_row(str(account.number), *["-"] * 7)
+            continue
+        counts = [report["messages"], report["lost_messages"], report["lost_overrun"]]
+        latency = report["latency_ns"]
+        latencies = [latency.get(name) for name in ("p50", "p99", "p99_9", "max")]
+        table.add_row(
+            str(account.number),
+            *(f"{count:,}" for count in counts),
+            *("-" if value is None else f"{value / 1000:,.1f}" for value in latencies),
+        )
+    return table
