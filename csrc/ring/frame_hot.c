@@ -65,11 +65,9 @@ static int resync(struct rq_reader *reader) {
 }
 
 /* The first message's sequence may be the publisher's choice, made after we joined. */
-static int learn_origin(struct rq_reader *reader) {
-    uint64_t origin = atomic_load_explicit(&reader->live->origin_sequence, memory_order_relaxed);
-    if (origin == 0) return -EBADMSG;
-    reader->next_sequence = origin > reader->deliver_from ? origin : reader->deliver_from;
-    return 0;
+static int learn_origin(struct rq_reader *reader, uint64_t tail) {
+    reader->next_sequence = rq_reader_next_sequence(reader, tail);
+    return reader->next_sequence != 0 ? 0 : -EBADMSG;
 }
 
 /* How many messages at the frame's beginning are not to be delivered; count when none are. */
@@ -111,7 +109,7 @@ int rq_peek_frame(struct rq_reader *reader, struct rq_peeked *peeked) {
         /* Pairs with the release store in publish_hot.c. */
         uint64_t tail = atomic_load_explicit(&reader->live->tail_bytes, memory_order_acquire);
         if (tail == reader->cursor) return RQ_PEEK_NOTHING;
-        if (reader->next_sequence == 0 && learn_origin(reader) != 0) return -EBADMSG;
+        if (reader->next_sequence == 0 && learn_origin(reader, tail) != 0) return -EBADMSG;
         if (reader->is_lapped) {
             if (!resync(reader)) return RQ_PEEK_NOTHING;
             continue;

@@ -205,9 +205,10 @@ int rq_reader_arm(struct rq_reader *reader) {
 
 void rq_reader_read_stats(struct rq_reader *reader, struct rq_reader_stats *out) {
     *out = reader->stats; /* from another thread: each word is whole, their moments may differ */
-    out->next_sequence = reader->next_sequence;
     out->cursor_bytes = reader->cursor;
-    out->tail_bytes = atomic_load_explicit(&reader->live->tail_bytes, memory_order_relaxed);
+    /* Pairs with the release store in publish_hot.c: a tail that moved brings its origin along. */
+    out->tail_bytes = atomic_load_explicit(&reader->live->tail_bytes, memory_order_acquire);
+    out->next_sequence = rq_reader_next_sequence(reader, out->tail_bytes);
     uint64_t beat_ticks =
         atomic_load_explicit(&reader->live->heartbeat_ticks, memory_order_relaxed);
     uint64_t now_ticks = rq_now_ticks();

@@ -72,6 +72,14 @@ static inline int rq_reader_is_intact(const struct rq_reader *reader, uint64_t p
     return tail - position <= reader->segment.capacity_bytes - reader->segment.guard_bytes;
 }
 
+/* The next sequence to deliver; before the first look at a frame, where the stream began. 0: it
+ * has not begun (or its publisher wrote nonsense). */
+static inline uint64_t rq_reader_next_sequence(const struct rq_reader *reader, uint64_t tail) {
+    if (reader->next_sequence != 0 || tail == reader->cursor) return reader->next_sequence;
+    uint64_t origin = atomic_load_explicit(&reader->live->origin_sequence, memory_order_relaxed);
+    return origin > reader->deliver_from ? origin : reader->deliver_from;
+}
+
 /* Tells a reliable publisher that the bytes below the cursor may be written over. */
 static inline void rq_reader_advance(struct rq_reader *reader) {
     /* Pairs with the acquire load in gate.c: our reads are over before it sees the cursor. */
