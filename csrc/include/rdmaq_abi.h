@@ -176,6 +176,7 @@ struct rq_taken {
     uint64_t messages;
     uint64_t bytes;
     uint64_t sequence;
+    uint64_t shut_out_bytes; /* payload of the frame that found the gate shut: wait for so many */
 };
 
 /* The calls below return the sequence of the first message when everything was published, and 0

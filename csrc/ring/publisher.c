@@ -55,9 +55,13 @@ static int64_t publish(struct rq_publisher *publisher, uint32_t kind, uint32_t m
     return sequence;
 }
 
-/* Adds what one frame took, and says whether it took anything. */
+/* Adds what one frame took, and says whether it took anything. Who waits for less than the whole
+ * frame finds the gate open, and shut again when sending: for ever, and cuts nobody off. */
 static int note_taken(struct rq_taken *taken, int64_t sequence, uint64_t messages, uint64_t bytes) {
-    if (sequence == 0) return 0;
+    if (sequence == 0) {
+        taken->shut_out_bytes = bytes;
+        return 0;
+    }
     if (taken->messages == 0) taken->sequence = (uint64_t)sequence;
     taken->messages += messages;
     taken->bytes += bytes;

@@ -377,7 +377,7 @@ class Publisher(Handle):
                 sent += int(self._taken.messages)
                 sent_bytes += int(self._taken.bytes)
             try:
-                self._wait(payload_bytes)
+                self._wait(self._taken.shut_out_bytes)
             except errors.NotEnoughReaders as error:
                 error.sent = sent
                 raise
