@@ -39,6 +39,7 @@ static inline void finish_frame(struct rq_publisher *publisher, uint32_t kind,
                               memory_order_relaxed);
         publisher->is_fresh = 0;
     }
+    publisher->blocked_since_ticks = 0; /* a stall that a signal ended is over now, too */
     publisher->next_sequence += sequence_count;
     publisher->tail += rq_frame_bytes(payload_bytes);
     rq_count(&live->counters.messages, message_count);
