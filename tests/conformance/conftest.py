@@ -1,0 +1,23 @@
+"""The transports that every test of this folder runs over."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.conformance.rig import SHM, Link, Transport
+
+
+@pytest.fixture(params=[SHM], ids=lambda transport: transport.name)
+def transport(request: pytest.FixtureRequest) -> Transport:
+    """Sizes and addresses of the transport under test."""
+    chosen: Transport = request.param
+    return chosen
+
+
+@pytest.fixture
+def link(transport: Transport) -> Iterator[Link]:
+    """A node and a peer of this process, closed after the test."""
+    with Link(transport) as made:
+        yield made

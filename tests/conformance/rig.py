@@ -1,0 +1,181 @@
+"""What the conformance suite needs of a transport, and the words that its tests are written in."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import rdmaq
+
+#: Waiting is for conditions; this only bounds how long a broken build can hang a test.
+PATIENCE_SECONDS = 30.0
+
+TICK = np.dtype([("ts", "<u8"), ("symbol", "<u4"), ("price", "<i8"), ("size", "<u4")])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transport:
+    """One way for bytes to travel, and the sizes that its tests should use.
+
+    Attributes:
+        name: what `Subscription.transport` says.
+        capacity_bytes: the smallest ring.
+        guard_bytes: that ring's guard by default.
+        readers_many: subscribers that a stream must bear.
+        readers_max: subscribers that it refuses to exceed.
+    """
+
+    name: str
+    capacity_bytes: int
+    guard_bytes: int
+    readers_many: int
+    readers_max: int
+
+    @property
+    def message_bytes_max(self) -> int:
+        return self.guard_bytes - 32  # less the frame's header
+
+    @property
+    def room_bytes(self) -> int:
+        return self.capacity_bytes - self.guard_bytes
+
+    def address(self, name: str) -> str:
+        return f"local:{name}"
+
+
+SHM = Transport(
+    name="shm", capacity_bytes=64 << 10, guard_bytes=8 << 10, readers_many=64, readers_max=128
+)
+
+
+class Link:
+    """A node and a peer that found it; publishes and subscribes, and closes all of it at the end.
+
+    Streams have the smallest ring that the transport can make, unless a test says otherwise.
+    """
+
+    def __init__(self, transport: Transport) -> None:
+        self.transport = transport
+        self.address = transport.address("rig")
+        self._stack = ExitStack()
+        self.node = self._stack.enter_context(rdmaq.Node(self.address))
+        self.peer = self._stack.enter_context(rdmaq.connect(self.address))
+
+    def publish(
+        self, name: str = "s", schema: npt.DTypeLike | None = None, **options: Any
+    ) -> rdmaq.Publisher:
+        options.setdefault("capacity", self.transport.capacity_bytes)
+        return self._stack.enter_context(self.node.publish(name, schema, **options))
+
+    def subscribe(
+        self, name: str = "s", schema: npt.DTypeLike | None = None, **options: Any
+    ) -> rdmaq.Subscription:
+        subscription = self.peer.subscribe(name, schema, **options)
+        assert subscription.transport == self.transport.name
+        return self._stack.enter_context(subscription)
+
+    def __enter__(self) -> Link:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stack.close()
+
+
+def message_of(sequence: int, bytes_max: int = 700) -> bytes:
+    """The message that every test sends as number `sequence`: its length and bytes follow from it."""
+    size_bytes = sequence * 37 % bytes_max
+    return (sequence.to_bytes(8, "little") * (size_bytes // 8 + 1))[:size_bytes]
+
+
+def ticks_of(first: int, count: int) -> npt.NDArray[Any]:
+    """Records whose every field follows from their sequence."""
+    sequences = np.arange(first, first + count)
+    records = np.empty(count, dtype=TICK)
+    records["ts"], records["symbol"] = sequences, sequences % 977
+    records["price"], records["size"] = -sequences * 3, sequences % 31
+    return records
+
+
+def eventually(condition: Callable[[], object], what: str = "the condition") -> None:
+    """Returns as soon as `condition()` is true; fails when patience ends."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS} s for {what} in vain"
+        time.sleep(0.002)
+
+
+def take(subscription: rdmaq.Subscription, **options: Any) -> rdmaq.Batch:
+    """The next batch; fails when none comes."""
+    batch = subscription.poll(PATIENCE_SECONDS, **options)
+    assert batch is not None, "nothing came"
+    return batch
+
+
+def take_gap(subscription: rdmaq.Subscription) -> rdmaq.Gap:
+    """The next batch, which must be a gap without messages."""
+    batch = take(subscription)
+    assert batch.gap is not None, f"expected a gap, got {batch!r}"
+    assert len(batch) == 0
+    assert batch.messages == []
+    return batch.gap
+
+
+def take_messages(subscription: rdmaq.Subscription, count: int, **options: Any) -> list[Any]:
+    """The next `count` messages, in as many batches as it takes; no gap may come between."""
+    messages: list[Any] = []
+    while len(messages) < count:
+        batch = take(subscription, **options)
+        assert batch.gap is None, f"unexpected {batch.gap}"
+        messages += list(batch)
+    assert len(messages) == count
+    return messages
+
+
+class Ledger:
+    """The law's bookkeeping: received + declared = published, in order, nothing twice.
+
+    Feed it each batch of an untyped stream that carries `message_of` its sequences.
+    """
+
+    def __init__(self, next_sequence: int = 1, bytes_max: int = 700) -> None:
+        self.next_sequence = next_sequence
+        self.bytes_max = bytes_max
+        self.received = 0
+        self.lost = {"upstream": 0, "overrun": 0}
+        self.gaps: list[rdmaq.Gap] = []
+
+    def take(self, batch: rdmaq.Batch) -> None:
+        if batch.gap is not None:
+            assert batch.gap.first == self.next_sequence, "a gap must begin where messages ended"
+            assert batch.gap.last >= batch.gap.first
+            self.gaps.append(batch.gap)
+            self.lost[batch.gap.cause] += batch.gap.count
+            self.next_sequence = batch.gap.last + 1
+            return
+        assert batch.sequence == self.next_sequence, "messages must follow without holes"
+        for sequence, message in enumerate(batch.messages, start=batch.sequence):
+            assert message == message_of(sequence, self.bytes_max), f"message {sequence} is torn"
+        assert len(batch) > 0
+        self.received += len(batch)
+        self.next_sequence += len(batch)
+
+    def drain(self, subscription: rdmaq.Subscription, **options: Any) -> None:
+        """Takes everything that is there now."""
+        while (batch := subscription.poll(0, **options)) is not None:
+            self.take(batch)
+
+    @property
+    def accounted(self) -> int:
+        return self.received + self.lost["upstream"] + self.lost["overrun"]
