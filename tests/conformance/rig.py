@@ -94,7 +94,7 @@ class Link:
 
 
 def message_of(sequence: int, bytes_max: int = 700) -> bytes:
-    """The message that every test sends as number `sequence`: its length and bytes follow from it."""
+    """Message number `sequence` of every test: its length and its bytes follow from that."""
     size_bytes = sequence * 37 % bytes_max
     return (sequence.to_bytes(8, "little") * (size_bytes // 8 + 1))[:size_bytes]
 
@@ -106,6 +106,12 @@ def ticks_of(first: int, count: int) -> npt.NDArray[Any]:
     records["ts"], records["symbol"] = sequences, sequences % 977
     records["price"], records["size"] = -sequences * 3, sequences % 31
     return records
+
+
+def claim(pub: rdmaq.Publisher, message: bytes) -> None:
+    """Publishes one message of an untyped stream through a claim."""
+    with pub.claim(len(message)) as area:
+        area[:] = message
 
 
 def eventually(condition: Callable[[], object], what: str = "the condition") -> None:

@@ -27,7 +27,7 @@ NEVER_SECONDS = 3600.0
 
 @contextmanager
 def running(work: Callable[[], Any]) -> Iterator[dict[str, Any]]:
-    """Runs `work` on a thread; the dict gets its "result" or "error" and is whole after the block."""
+    """Runs `work` on a thread; the dict gets its "result" or "error" by the end of the block."""
     outcome: dict[str, Any] = {}
 
     def body() -> None:

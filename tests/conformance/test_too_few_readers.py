@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 import rdmaq
-from tests.conformance.rig import TICK, Link, eventually, message_of, take_messages, ticks_of
+from tests.conformance.rig import TICK, Link, claim, eventually, message_of, take_messages, ticks_of
 from tests.conformance.test_full import NEVER_SECONDS, running
 
+WAYS: dict[str, Callable[[rdmaq.Publisher], object]] = {
+    "send": lambda pub: pub.send(b"x"),
+    "send_batch": lambda pub: pub.send_batch(ticks_of(1, 10)),
+    "send_many": lambda pub: pub.send_many([b"x", b"y"]),
+    "claim": lambda pub: claim(pub, b"x"),
+    "send_gap": lambda pub: pub.send_gap(1, 5),
+    "heartbeat": lambda pub: pub.heartbeat(),
+}
 
-@pytest.mark.parametrize(
-    "how", ["send", "send_batch", "send_many", "claim", "send_gap", "heartbeat"]
-)
+
+@pytest.mark.parametrize("how", WAYS)
 def test_send_without_enough_readers_raises_and_publishes_nothing(link: Link, how: str) -> None:
     """One reader of two: the timeout passes, the error counts 0 sent, the stream is untouched."""
     pub = link.publish(
@@ -19,19 +28,7 @@ def test_send_without_enough_readers_raises_and_publishes_nothing(link: Link, ho
     )
     sub = link.subscribe()
     with pytest.raises(rdmaq.NotEnoughReaders, match="min_readers=2") as caught:
-        if how == "send":
-            pub.send(b"x")
-        elif how == "send_batch":
-            pub.send_batch(ticks_of(1, 10))
-        elif how == "send_many":
-            pub.send_many([b"x", b"y"])
-        elif how == "claim":
-            with pub.claim(3):
-                pytest.fail("room was lent though nothing may be published")
-        elif how == "send_gap":
-            pub.send_gap(1, 5)
-        else:
-            pub.heartbeat()
+        WAYS[how](pub)
     assert isinstance(caught.value, TimeoutError)
     assert caught.value.sent == 0
     assert pub.next_sequence == 1
@@ -66,10 +63,7 @@ def test_error_tells_exactly_how_many_messages_went_out(link: Link, how: str) ->
     total = 4 * link.transport.capacity_bytes // TICK.itemsize
     records, messages = ticks_of(1, total), [message_of(s, 91) for s in range(1, total + 1)]
     with pytest.raises(rdmaq.NotEnoughReaders) as caught:
-        if typed:
-            pub.send_batch(records)
-        else:
-            pub.send_many(messages)
+        pub.send_batch(records) if typed else pub.send_many(messages)
     sent = caught.value.sent
     assert 0 < sent < total
     assert sent == pub.stats.messages == pub.next_sequence - 1

@@ -56,7 +56,7 @@ def test_reader_that_keeps_up_gets_every_message_over_many_wraps(link: Link, flo
 
 
 def test_records_that_straddle_the_end_come_as_one_contiguous_array(link: Link) -> None:
-    """Batches of a length that divides nothing, through the wrap many times, copied and in place."""
+    """Batches of a length that divides nothing, many times round, copied and in place."""
     pub, sub, seen = link.publish(schema=TICK), link.subscribe(), 0
     for turn in range(400):
         records = ticks_of(pub.next_sequence, 89)
