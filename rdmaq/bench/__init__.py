@@ -1,0 +1,1 @@
+"""`rdmaq bench`: how fast it is on this machine, beside what it is compared with."""

@@ -1,0 +1,155 @@
+"""The command line of `rdmaq bench`: bounds on what may be asked, and what is printed."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rdmaq._fast import parse_bytes
+
+_SECONDS_MAX = 50.0
+_ROUNDS_MAX = 1000
+
+
+class Capacity(click.ParamType[str]):
+    """A ring's size: a power of two from 64 KiB to 1 GiB."""
+
+    name = "size"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, context: click.Context | None
+    ) -> str:
+        """Checks it, and leaves it as written."""
+        try:
+            size_bytes = parse_bytes(str(value))
+        except ValueError as error:
+            self.fail(f"{error}: write bytes, or a size such as 16MiB", param, context)
+        if size_bytes.bit_count() != 1 or not 1 << 16 <= size_bytes <= 1 << 30:
+            self.fail(f"{value} is not a power of two from 64KiB to 1GiB", param, context)
+        return str(value)
+
+
+def common(function: Callable[..., None]) -> Callable[..., None]:
+    """The options that every benchmark has."""
+    for option in (
+        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+        click.option("--quick", is_flag=True, help="Few, short rounds: a look, not a figure."),
+        click.option(
+            "--rounds",
+            type=click.IntRange(1, _ROUNDS_MAX),
+            help="Interleaved rounds.  [default: 9; quick: 3]",
+        ),
+        click.option(
+            "--seconds",
+            "seconds_max",
+            type=click.FloatRange(0.1, 3600),
+            default=_SECONDS_MAX,
+            show_default=True,
+            help="No round begins after so long.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@contextmanager
+def place() -> Iterator[tuple[str, Path]]:
+    """A name for the run's nodes, and a folder for everybody's sockets, gone afterwards."""
+    name = f"bench-{os.getpid()}-{time.monotonic_ns() % 1_000_000}"
+    before = os.environ.get("RDMAQ_RUNTIME_DIR")
+    with tempfile.TemporaryDirectory(prefix="rdmaq-bench-") as folder:
+        os.environ["RDMAQ_RUNTIME_DIR"] = folder  # for our children too
+        try:
+            yield name, Path(folder)
+        finally:
+            if before is None:
+                del os.environ["RDMAQ_RUNTIME_DIR"]
+            else:
+                os.environ["RDMAQ_RUNTIME_DIR"] = before
+
+
+class Progress:
+    """Counts rounds on the terminal, between measurements only: no thread runs beside them."""
+
+    def __init__(self, rounds: int) -> None:
+        self._rounds = rounds
+        self._is_shown = sys.stderr.isatty()
+
+    def __call__(self, number: int) -> None:
+        """One more round is done."""
+        if self._is_shown:
+            click.echo(f"\rround {number} of {self._rounds} ", nl=False, err=True)
+
+    def __enter__(self) -> Progress:
+        if self._is_shown:
+            click.echo("warming up ", nl=False, err=True)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._is_shown:
+            click.echo("\r\x1b[K", nl=False, err=True)
+
+
+def command_line() -> list[str]:
+    """How this run was started."""
+    name = re.sub(r"\.py$", "", Path(sys.argv[0]).name)
+    return [name, *sys.argv[1:]]
+
+
+@click.group(invoke_without_command=True)
+@click.pass_context
+def bench(context: click.Context) -> None:
+    """Measures rdmaq on this machine, beside what it is compared with."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+@bench.command()
+@common
+@click.option(
+    "--bytes",
+    "message_bytes",
+    type=click.IntRange(1, 4096),
+    default=48,
+    show_default=True,
+    help="Payload of a message.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(10, 10_000_000),
+    help="Round trips a round; the slow ones make a tenth.  [default: 20000; quick: 2000]",
+)
+@click.option("--capacity", type=Capacity(), default="16MiB", show_default=True, help="Each ring.")
+def latency(
+    message_bytes: int,
+    count: int | None,
+    capacity: str,
+    rounds: int | None,
+    seconds_max: float,
+    quick: bool,
+    as_json: bool,
+) -> None:
+    """Round trips of small messages between two processes."""
+    from rdmaq.bench import latency_report
+
+    count = count or (2000 if quick else 20_000)
+    rounds = rounds or (3 if quick else 9)
+    settings = {"message_bytes": message_bytes, "count": count, "capacity": capacity}
+    with place() as (name, folder), Progress(rounds) as tell:
+        report = latency_report.run(
+            {**settings, "rounds": rounds, "seconds_max": seconds_max},
+            name=name,
+            folder=folder,
+            command=command_line(),
+            tell=tell,
+        )
+    report.print(as_json=as_json)

@@ -1,0 +1,250 @@
+"""Round trips between two processes: rdmaq from Python, beside C and what Python users have."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from itertools import repeat
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import rdmaq
+from rdmaq._fast import ffi, lib
+from rdmaq.bench import pipes, zmq_pair
+from rdmaq.bench.children import BenchError, Child
+from rdmaq.bench.quiet import FarBase, Watch
+from rdmaq.bench.rounds import Contender, Result, Sample, run_rounds
+from rdmaq.stream.subscription import Wait
+
+#: How each Python contender waits: one pair of streams for each.
+WAIT_MODES: tuple[Wait, ...] = ("auto", "spin", "sleep")
+#: What the table is about, and what is held against it.
+HEADLINE, BARE_C, CROSSING, CLOCK = "rdmaq_auto", "c_ring", "crossing", "clock"
+_C_LIMIT_NS = 10_000_000_000
+_SLOW_DIVISOR = 10  # what takes tens of us a round trip makes fewer of them
+
+
+def ping(publisher: Any, subscription: Any, message: bytes, count: int) -> list[int]:
+    """`count` round trips through the public API; the clock's readings between them."""
+    clock, send, poll = time.perf_counter_ns, publisher.send, subscription.poll
+    stamps = [clock()]
+    note = stamps.append
+    for _ in repeat(None, count):
+        send(message)
+        poll().messages[0]
+        note(clock())
+    return stamps
+
+
+def pong(publisher: Any, subscription: Any, count: int) -> None:
+    """Sends back what comes, `count` times."""
+    send, poll = publisher.send, subscription.poll
+    for _ in repeat(None, count):
+        send(poll().messages[0])
+
+
+class Far(FarBase):
+    """The process that answers."""
+
+    def __init__(
+        self, *, name: str, capacity: str, pipe_fd: int, zmq_path: str, words_fd: int
+    ) -> None:
+        super().__init__(words_fd=words_fd)
+        self._node = rdmaq.Node(f"local:{name}-far")
+        self._peer = rdmaq.connect(f"local:{name}-near")
+        self._pairs = {
+            wait: (
+                self._node.publish(f"pong-{wait}", capacity=capacity),
+                self._peer.subscribe(f"ping-{wait}", wait=wait),
+            )
+            for wait in WAIT_MODES
+        }
+        self._pipe = pipes.open_end(pipe_fd)
+        self._zmq = zmq_pair.open_end(zmq_path, is_near=False) if zmq_path else None
+
+    def rdmaq(self, wait: Wait, count: int) -> None:
+        """Answers through the public API."""
+        pong(*self._pairs[wait], count)
+
+    def c_ring(self, count: int) -> None:
+        """Answers in C, on the rings of the spinning pair."""
+        publisher, subscription = self._pairs["spin"]
+        check(lib.rq_bench_pong(publisher.handle, reader_of(subscription), count, _C_LIMIT_NS))
+
+    def pipe(self, count: int) -> None:
+        """Answers through multiprocessing.Pipe."""
+        pipes.pong(self._pipe, count)
+
+    def zmq(self, count: int) -> None:
+        """Answers through pyzmq."""
+        zmq_pair.pong(self._zmq, count)
+
+    def close(self) -> None:
+        """Ends streams and node."""
+        for _, subscription in self._pairs.values():
+            subscription.close()
+        self._pipe.close()
+        if self._zmq is not None:
+            zmq_pair.close(self._zmq)
+        self._node.close()
+        super().close()
+
+
+def reader_of(subscription: rdmaq.Subscription) -> Any:
+    """The C reader behind a subscription."""
+    return subscription._cursor.handle
+
+
+def check(done: int) -> int:
+    """Raises what a negative count from C means."""
+    if done < 0:
+        raise BenchError(f"the loop in C stopped: errno {-done}; run again")
+    return done
+
+
+class Near:
+    """The process that asks, and measures."""
+
+    def __init__(self, stack: ExitStack, *, name: str, capacity: str, folder: Path) -> None:
+        node = stack.enter_context(rdmaq.Node(f"local:{name}-near"))
+        publishers = {w: node.publish(f"ping-{w}", capacity=capacity) for w in WAIT_MODES}
+        self._pipe, far_pipe = pipes.make()
+        stack.callback(self._pipe.close)
+        stack.callback(far_pipe.close)
+        zmq_path = str(folder / "zmq") if zmq_pair.is_there() else ""
+        self._zmq = zmq_pair.open_end(zmq_path, is_near=True) if zmq_path else None
+        if self._zmq is not None:
+            stack.callback(zmq_pair.close, self._zmq)
+        self.watch = stack.enter_context(Watch())
+        self.child = stack.enter_context(
+            Child(
+                "latency",
+                fds=(self.watch.fd, far_pipe.fileno()),
+                name=name,
+                capacity=capacity,
+                pipe_fd=far_pipe.fileno(),
+                zmq_path=zmq_path,
+                words_fd=self.watch.fd,
+            )
+        )
+        far_pipe.close()  # or its other end would never see the child go
+        self.watch.attach(self.child)
+        peer = rdmaq.connect(f"local:{name}-far", timeout=5.0)
+        self._pairs = {
+            wait: (
+                publisher,
+                stack.enter_context(peer.subscribe(f"pong-{wait}", wait=wait)),
+            )
+            for wait, publisher in publishers.items()
+        }
+
+    def contenders(self, message: bytes, count: int) -> list[Contender]:
+        """Who takes part, each with `count` round trips a round (the slow ones a tenth)."""
+        slow_count = max(1, count // _SLOW_DIVISOR)
+        own: list[tuple[str, str, Wait, int]] = [
+            (HEADLINE, "rdmaq, Python, wait=auto (default)", "auto", count),
+            ("rdmaq_spin", "rdmaq, Python, wait=spin", "spin", count),
+            ("rdmaq_sleep", "rdmaq, Python, wait=sleep", "sleep", slow_count),
+        ]
+        found = [
+            Contender(key=key, title=title, run=partial(self._rdmaq, wait, message, n))
+            for key, title, wait, n in own
+        ]
+        found.append(
+            Contender(key=BARE_C, title="the same rings in C", run=lambda: self._c(message, count))
+        )
+        if self._zmq is not None:
+            zmq = partial(self._other, "zmq", partial(zmq_pair.ping, self._zmq, message))
+            found.append(
+                Contender(key="pyzmq", title="pyzmq, ipc PAIR", run=partial(zmq, slow_count))
+            )
+        pipe = partial(self._other, "pipe", partial(pipes.ping, self._pipe, message))
+        found += [
+            Contender(key="pipe", title="multiprocessing.Pipe", run=partial(pipe, slow_count)),
+            Contender(
+                key=CROSSING,
+                title="empty crossing into C",
+                run=partial(_call_cost, lib.rq_bench_empty, count),
+            ),
+            Contender(
+                key=CLOCK,
+                title="one reading of the clock",
+                run=partial(_call_cost, time.perf_counter_ns, count),
+            ),
+        ]
+        return found
+
+    def _rdmaq(self, wait: Wait, message: bytes, count: int) -> Sample:
+        self.child.start("rdmaq", wait=wait, count=count + 1)
+        publisher, subscription = self._pairs[wait]
+        ping(publisher, subscription, message, 1)  # until the other is there
+        stamps = ping(publisher, subscription, message, count)
+        self.child.finish()
+        return summary(np.diff(stamps))
+
+    def _c(self, message: bytes, count: int) -> Sample:
+        self.child.start("c_ring", count=count + 1)
+        times_ns = np.zeros(count + 1, dtype=np.uint64)
+        publisher, subscription = self._pairs["spin"]
+        done = check(
+            lib.rq_bench_ping(
+                publisher.handle,
+                reader_of(subscription),
+                message,
+                len(message),
+                count + 1,
+                _C_LIMIT_NS,
+                ffi.from_buffer("uint64_t *", times_ns),
+            )
+        )
+        self.child.finish()
+        if done < 2:
+            raise BenchError("the loop in C got no answer in 10 s: the machine is too busy; wait")
+        return summary(times_ns[1:done])
+
+    def _other(self, method: str, ping: Callable[[int], list[int]], count: int) -> Sample:
+        self.child.start(method, count=count + 1)
+        ping(1)
+        stamps = ping(count)
+        self.child.finish()
+        return summary(np.diff(stamps))
+
+
+def summary(times_ns: Any) -> Sample:
+    """Median and 99th percentile of one round."""
+    p50, p99 = np.percentile(times_ns, [50, 99]).tolist()
+    return {"p50_ns": p50, "p99_ns": p99}
+
+
+def _call_cost(call: Callable[[], Any], count: int) -> Sample:
+    """Cost of a call in a loop, the loop included."""
+    began_ns = time.perf_counter_ns()
+    for _ in repeat(None, count):
+        call()
+    return {"p50_ns": (time.perf_counter_ns() - began_ns) / count}
+
+
+def measure(
+    *,
+    name: str,
+    folder: Path,
+    message_bytes: int,
+    capacity: str,
+    count: int,
+    rounds: int,
+    seconds_max: float,
+    tell: Callable[[int], None],
+) -> tuple[dict[str, Result], Watch]:
+    """Runs the benchmark; `name` is unique to it, `folder` is for other libraries' sockets."""
+    with ExitStack() as stack:
+        near = Near(stack, name=name, capacity=capacity, folder=folder)
+        message = bytes(i % 251 for i in range(message_bytes))
+        contenders = near.contenders(message, count)
+        results = run_rounds(
+            contenders, near.watch, rounds=rounds, seconds_max=seconds_max, tell=tell
+        )
+        return results, near.watch

@@ -1,0 +1,77 @@
+"""What `rdmaq bench latency` tells: who was how fast, and how that compares within the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rdmaq.bench import latency
+from rdmaq.bench.report import Column, Ratio, Report, show_us
+from rdmaq.bench.rounds import Result
+
+_AGAINST_ZMQ_MIN = 20.0
+_CROSSINGS = 6
+_COLUMNS = (
+    Column(metric="p50_ns", title="p50 us", show=show_us),
+    Column(metric="p99_ns", title="p99 us", show=show_us),
+)
+_NOTES = (
+    "one round trip = send + poll at both ends, the message taken out of its batch as bytes at "
+    "both ends; each reads the clock once, which is part of the figure (C: some 10 ns)",
+    "rdmaq waits by spinning for 20 us and then sleeping (auto), by spinning, or by sleeping at "
+    "once; pyzmq and Pipe sleep in the kernel, as they always do",
+    "'the same rings in C' is rq_send and rq_reader_poll in a loop, spinning, in the same two "
+    "processes; a call in a loop contains the loop",
+)
+
+
+def run(
+    settings: dict[str, Any],
+    *,
+    name: str,
+    folder: Path,
+    command: Sequence[str],
+    tell: Callable[[int], None],
+) -> Report:
+    """Measures, and gathers what is to be told."""
+    results, watch = latency.measure(name=name, folder=folder, tell=tell, **settings)
+    report = Report(
+        benchmark="latency",
+        command=command,
+        settings=settings,
+        results=results,
+        watch=watch,
+        columns=_COLUMNS,
+        ratios=ratios(results),
+        notes=list(_NOTES),
+    )
+    if "pyzmq" not in results:
+        report.notes.append("pyzmq is not installed, so its line is missing: pip install pyzmq")
+    return report
+
+
+def ratios(results: dict[str, Result]) -> list[Ratio]:
+    """Within the run: against pyzmq, against C, and in crossings."""
+    own, bare, crossing = (
+        results[key].middle("p50_ns")
+        for key in (latency.HEADLINE, latency.BARE_C, latency.CROSSING)
+    )
+    found = [
+        Ratio(
+            key=f"times_faster_than_{key}",
+            title=f"times faster than {results[key].contender.title}",
+            value=results[key].middle("p50_ns") / own,
+            target=target,
+        )
+        for key, target in (("pyzmq", _AGAINST_ZMQ_MIN), ("pipe", None))
+        if key in results
+    ]
+    found.append(
+        Ratio(
+            key="crossings_above_c",
+            title=f"Python's part, in empty crossings (later aim: at most {_CROSSINGS})",
+            value=(own - bare) / crossing,
+        )
+    )
+    return found

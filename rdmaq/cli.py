@@ -1,0 +1,113 @@
+"""The command `rdmaq`. Errors are one line, `error: what: cause; cure`, and exit code 2."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+
+import click
+
+import rdmaq
+from rdmaq.bench.commands import bench
+
+_INTERRUPTED = 130
+
+
+@click.group(invoke_without_command=True)
+@click.version_option(rdmaq.__version__, prog_name="rdmaq", message="%(prog)s %(version)s")
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """RDMA messaging for Python: look at streams, and measure."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
+
+
+cli.add_command(bench)
+
+
+@cli.command()
+@click.argument("address")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0.0, 3600.0),
+    default=0.0,
+    show_default=True,
+    help="Seconds to wait for the node to appear.",
+)
+def streams(address: str, as_json: bool, timeout: float) -> None:
+    """Lists the streams on offer at ADDRESS (local:NAME)."""
+    with rdmaq.connect(address, timeout=timeout) as peer:
+        found = peer.streams()
+    if as_json:
+        click.echo(json.dumps([_as_json(stream) for stream in found], indent=2))
+        return
+    if not found:
+        click.echo(f"the node at {address} offers no stream now")
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"streams at {address}", title_justify="left")
+    for title in ("stream", "schema", "flow"):
+        table.add_column(title, overflow="fold")
+    table.add_column("capacity", justify="right")
+    table.add_column("next sequence", justify="right")
+    for stream in found:
+        table.add_row(
+            stream.name,
+            "untyped" if stream.schema is None else str(stream.schema),
+            _flow(stream),
+            f"{stream.capacity_bytes:,}",
+            f"{stream.next_sequence:,}",
+        )
+    Console(highlight=False).print(table, markup=False)
+
+
+def _flow(stream: rdmaq.StreamInfo) -> str:
+    return "reliable" if stream.flow.is_reliable else "lossy"
+
+
+def _as_json(stream: rdmaq.StreamInfo) -> dict[str, object]:
+    return {
+        "name": stream.name,
+        "schema": None if stream.schema is None else str(stream.schema),
+        "capacity_bytes": stream.capacity_bytes,
+        "flow": _flow(stream),
+        "epoch": stream.epoch,
+        "next_sequence": stream.next_sequence,
+    }
+
+
+def _fail(text: str) -> int:
+    click.echo(f"error: {text}", err=True)
+    return 2
+
+
+def _usage(error: click.ClickException) -> str:
+    text = error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else "rdmaq"
+    return f"{text}; see '{path} --help'"
+
+
+def run(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command; returns the exit code: 0, 2 for an error, 130 for Ctrl-C."""
+    try:
+        code = cli.main(args=arguments, prog_name="rdmaq", standalone_mode=False)
+    except click.ClickException as error:
+        return _fail(_usage(error))
+    except (rdmaq.RdmaqError, ValueError) as error:
+        return _fail(str(error))
+    except OSError as error:
+        return _fail(f"{error.strerror or error}: {error.filename or 'the system refused'}")
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("interrupted", err=True)
+        return _INTERRUPTED
+    return code if isinstance(code, int) else 0
+
+
+def main() -> None:
+    """Entry of the console script."""
+    sys.exit(run())
