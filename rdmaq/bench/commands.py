@@ -153,3 +153,60 @@ def latency(
             tell=tell,
         )
     report.print(as_json=as_json)
+
+
+@bench.command()
+@common
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 16_384),
+    default=1024,
+    show_default=True,
+    help="Records of 32 B in one send_batch.",
+)
+@click.option(
+    "--bytes",
+    "message_bytes",
+    type=click.IntRange(1, 1024),
+    default=32,
+    show_default=True,
+    help="Payload of a message of send and send_many.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1, 10_000_000),
+    help="Batches a round.  [default: 20000; quick: 2000]",
+)
+@click.option(
+    "--messages",
+    type=click.IntRange(64, 100_000_000),
+    help="Messages a round of send and send_many.  [default: 200000; quick: 20000]",
+)
+@click.option("--capacity", type=Capacity(), default="16MiB", show_default=True, help="Each ring.")
+def rate(
+    batch: int,
+    message_bytes: int,
+    count: int | None,
+    messages: int | None,
+    capacity: str,
+    rounds: int | None,
+    seconds_max: float,
+    quick: bool,
+    as_json: bool,
+) -> None:
+    """Records and messages a second from one process to another, without loss."""
+    from rdmaq.bench import rate_report
+
+    rounds = rounds or (3 if quick else 9)
+    settings = {
+        "batch": batch,
+        "batches": count or (2000 if quick else 20_000),
+        "message_bytes": message_bytes,
+        "messages": messages or (20_000 if quick else 200_000),
+        "capacity": capacity,
+        "rounds": rounds,
+        "seconds_max": seconds_max,
+    }
+    with place() as (name, _), Progress(rounds) as tell:
+        report = rate_report.run(settings, name=name, command=command_line(), tell=tell)
+    report.print(as_json=as_json)

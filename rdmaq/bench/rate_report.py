@@ -1,0 +1,72 @@
+"""What `rdmaq bench rate` tells: how much went through, and how that compares with C."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rdmaq.bench import rate, rate_far
+from rdmaq.bench.report import Column, Ratio, Report
+from rdmaq.bench.rounds import Result
+
+_OF_C_MIN = 0.8
+_SINGLE_MIN = 2.0
+_COLUMNS = (
+    Column(metric="per_second", title="M/s", show=lambda v: f"{v / 1e6:.3g}"),
+    Column(metric="bytes_per_second", title="GB/s", show=lambda v: f"{v / 1e9:.3g}"),
+    Column(metric="publisher_ns", title="publisher ns each", show=lambda v: f"{v:.3g}"),
+)
+_NOTES = (
+    "M/s: millions of records or messages, from the first send to the arrival of the last; "
+    "reliable flow, so nothing is lost and a fast publisher waits for its reader",
+    f"'the same ring in C' is rq_send_records and rq_reader_poll in a loop: the same copies, of "
+    f"the same array into the ring and out of it into one array, at most "
+    f"{rate_far.BATCHES_PER_POLL} batches a poll, as with poll(into=)",
+    "the source is one array, sent again and again: it stays in the publisher's cache",
+    "a view copies nothing on the reader's side, and nobody looks at its records here",
+)
+
+
+def run(
+    settings: dict[str, Any],
+    *,
+    name: str,
+    command: Sequence[str],
+    tell: Callable[[int], None],
+) -> Report:
+    """Measures, and gathers what is to be told."""
+    results, watch = rate.measure(name=name, tell=tell, **settings)
+    return Report(
+        benchmark="rate",
+        command=command,
+        settings={**settings, "record_bytes": rate.RECORD.itemsize, "many": rate.MANY},
+        results=results,
+        watch=watch,
+        columns=_COLUMNS,
+        ratios=ratios(results),
+        notes=list(_NOTES),
+    )
+
+
+def ratios(results: dict[str, Result]) -> list[Ratio]:
+    """Within the run."""
+    values = {key: result.middle("per_second") for key, result in results.items()}
+    return [
+        Ratio(
+            key="into_of_c",
+            title="send_batch -> poll(into=), as a share of C",
+            value=values[rate.HEADLINE] / values[rate.BARE_C],
+            target=_OF_C_MIN,
+        ),
+        Ratio(
+            key="fresh_of_c",
+            title="send_batch -> poll, as a share of C",
+            value=values[rate.FRESH] / values[rate.BARE_C],
+        ),
+        Ratio(
+            key="single_millions",
+            title="send of one bytes object, M/s",
+            value=values[rate.SINGLE] / 1e6,
+            target=_SINGLE_MIN,
+        ),
+    ]
