@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rdmaq import errors
+from rdmaq._fast import lib
 from rdmaq._handle import Handle
 from rdmaq.address import check_stream_name, local_name
 from rdmaq.shm import segment as segments
@@ -124,7 +125,7 @@ class Peer(Handle):
         def attach(start: Start, seconds: float) -> Cursor:
             kind, value = parse_start(start)
             wanted = {**request, "start": kind, "start_value": value}
-            deliver_from = value if isinstance(start, int) else 0
+            deliver_from = value if kind == lib.RQ_START_SEQUENCE else 0
             return self._attach(wanted, deliver_from, wait_mode, seconds)
 
         return Subscription(
