@@ -29,6 +29,28 @@ class MessageBlocks:
     count: int
 
 
+def check_blocks(blocks: MessageBlocks) -> None:
+    """Checks what C could not: its own checks are of the bytes.
+
+    Raises:
+        SchemaError: no contiguous buffer, or a count that no buffer can have.
+    """
+    try:
+        is_contiguous = memoryview(blocks.buffer).c_contiguous
+    except TypeError:
+        is_contiguous = False
+    if not is_contiguous:
+        raise SchemaError(
+            f"MessageBlocks of {type(blocks.buffer).__name__}: the blocks must stand in one "
+            "contiguous buffer; copy them into bytes"
+        )
+    if not 0 <= blocks.count < 1 << 63:
+        raise SchemaError(
+            f"the message blocks do not add up: count is {blocks.count}; "
+            "count and lengths must cover the buffer exactly"
+        )
+
+
 def payload(message: Any, dtype: np.dtype[Any] | None, name: str) -> Any:
     """One message as a bytes-like object of single bytes.
 

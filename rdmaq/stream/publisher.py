@@ -54,10 +54,7 @@ class Publisher(Handle):
         on_close: Callable[[Publisher], None],
     ) -> None:
         super().__init__()
-        if not 1 <= first_sequence < 1 << 62:
-            raise errors.SequenceError(
-                f"first_sequence={first_sequence}: sequences start at 1; leave it out for 1"
-            )
+        refusals.check_first_sequence(first_sequence)
         text = "" if dtype is None else schemas.to_text(dtype)
         self.name = name
         self.schema_text = text
@@ -163,9 +160,10 @@ class Publisher(Handle):
                 f"stream {self.name!r} carries records of {self._dtype}: "
                 "send_many is for untyped streams; use send_batch"
             )
-        if first_sequence is not None and first_sequence < 1:
-            raise errors.SequenceError(f"first_sequence={first_sequence}: sequences start at 1")
+        if first_sequence is not None:
+            refusals.check_first_sequence(first_sequence)
         if isinstance(messages, encode.MessageBlocks):
+            encode.check_blocks(messages)
             return self._send_blocks(messages.buffer, messages.count, first_sequence or 0)
         payloads = [encode.payload(m, None, self.name) for m in messages]
         return self._send_list(payloads, first_sequence)
@@ -382,7 +380,8 @@ class Publisher(Handle):
                 error.sent = sent
                 raise
             sequence = send_rest(sent, sent_bytes)
-        return first or self._result(sequence, payload_bytes, first_sequence)
+        last_sent = self._result(sequence, payload_bytes, first_sequence)  # raises, also midway
+        return first or last_sent
 
     def _wait(self, payload_bytes: int) -> None:
         """Until the gate lets a frame of so many bytes pass. Slices, so that Ctrl-C works."""

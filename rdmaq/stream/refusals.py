@@ -12,10 +12,19 @@ if TYPE_CHECKING:
     from rdmaq.stream.publisher import Publisher
 
 
+def check_first_sequence(first_sequence: int) -> None:
+    """Refuses what no stream can begin with, before C gets a number that it cannot hold."""
+    if not 1 <= first_sequence < 1 << 62:
+        raise errors.SequenceError(
+            f"first_sequence={first_sequence}: sequences start at 1; leave it out for the next one"
+        )
+
+
 def too_large(publisher: Publisher, payload_bytes: int) -> errors.MessageTooLarge:
-    """A message, record or claim that no frame of the stream holds."""
+    """A message, record or claim that no frame of the stream holds; 0: one of many, C says."""
+    what = f"a message of {payload_bytes:,} bytes" if payload_bytes else "one of the messages"
     return errors.MessageTooLarge(
-        f"{payload_bytes:,} bytes are too many for one frame of stream {publisher.name!r}: the "
+        f"{what} is too large for one frame of stream {publisher.name!r}: the "
         f"limit is {publisher.message_bytes_max:,} (guard less header); "
         "publish with a larger capacity or guard"
     )
