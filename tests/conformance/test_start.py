@@ -1,0 +1,154 @@
+"""Late joiners: where a subscription begins, and what is declared when that is gone."""
+
+from __future__ import annotations
+
+import datetime
+import time
+
+import numpy as np
+import pytest
+
+import rdmaq
+from tests.conformance.rig import Ledger, Link, message_of, take, take_gap, take_messages
+from tests.conformance.test_lapped import lap
+
+
+def sequences(first: int, last: int) -> list[bytes]:
+    return [message_of(s) for s in range(first, last + 1)]
+
+
+def test_live_joiner_gets_what_is_published_from_then_on(link: Link) -> None:
+    """Nothing of before, nothing declared; position tells where it stands."""
+    pub = link.publish()
+    pub.send_many(sequences(1, 5))
+    sub = link.subscribe()
+    assert sub.position == 6
+    assert sub.poll(0) is None
+    pub.send(message_of(6))
+    assert take(sub).sequence == 6
+    assert sub.stats.lost_overrun == 0
+
+
+def test_oldest_joiner_gets_what_the_ring_still_holds(link: Link) -> None:
+    """Before a wrap that is everything; after it, at least half of the ring, and no gap."""
+    pub = link.publish(first_sequence=40)
+    pub.send_many(sequences(40, 59))
+    assert take_messages(link.subscribe(start="oldest"), 20) == sequences(40, 59)
+    lap(pub, link.transport.capacity_bytes)
+    sub = link.subscribe(start="oldest")
+    ledger = Ledger(sub.position)
+    ledger.drain(sub)
+    assert ledger.next_sequence == pub.next_sequence
+    assert ledger.gaps == []
+    assert sub.stats.bytes >= link.transport.capacity_bytes / 2
+
+
+@pytest.mark.parametrize("whole_number", [int, np.int64])
+def test_joiner_at_a_sequence_inside_a_frame_gets_exactly_from_there(
+    link: Link, whole_number: type
+) -> None:
+    """Frames of ten messages: start within one, at its beginning, at its end."""
+    pub = link.publish()
+    for first in range(1, 100, 10):
+        pub.send_many(sequences(first, first + 9))
+    for start in (1, 2, 10, 11, 55, 99, 100):
+        sub = link.subscribe(start=whole_number(start))
+        assert sub.position == start
+        assert take_messages(sub, 101 - start) == sequences(start, 100)
+        assert sub.poll(0) is None
+
+
+def test_joiner_at_a_sequence_that_is_gone_is_told_exactly_what(link: Link) -> None:
+    """The gap begins at the sequence asked for, not at the reader's or the stream's beginning."""
+    pub = link.publish()
+    lap(pub, link.transport.capacity_bytes)
+    sub, ledger = link.subscribe(start=7), Ledger(7)
+    ledger.drain(sub)
+    assert ledger.gaps[0].cause == "overrun"
+    assert ledger.gaps[0].first == 7
+    assert len(ledger.gaps) == 1
+    assert ledger.next_sequence == pub.next_sequence
+
+
+def test_joiner_before_the_first_sequence_misses_nothing_that_existed(link: Link) -> None:
+    """A stream that began at 1000 never had 1: nothing is lost, and nothing declared."""
+    pub = link.publish(first_sequence=1000)
+    pub.send_many(sequences(1000, 1009))
+    sub = link.subscribe(start=1)
+    assert take_messages(sub, 10) == sequences(1000, 1009)
+    assert sub.stats.lost_overrun == 0
+
+
+@pytest.mark.parametrize("whole_number", [int, np.int64])
+@pytest.mark.parametrize("is_fresh", [True, False], ids=["fresh", "begun"])
+def test_joiner_at_a_future_sequence_gets_nothing_before_it(
+    link: Link, is_fresh: bool, whole_number: type
+) -> None:
+    """Messages and losses below it pass in silence; the frame that holds it is cut."""
+    pub = link.publish()
+    if not is_fresh:
+        pub.send(message_of(1))
+    sub = link.subscribe(start=whole_number(25))
+    if is_fresh:
+        pub.send(message_of(1))
+    pub.send_many(sequences(2, 10))
+    pub.send_gap(11, 15)
+    assert sub.poll(0) is None
+    pub.send_many(sequences(16, 30))
+    batch = take(sub)
+    assert (batch.sequence, batch.messages) == (25, sequences(25, 30))
+    assert sub.stats.lost_upstream == 0
+
+
+def test_joiner_inside_a_loss_upstream_gets_the_rest_of_it(link: Link) -> None:
+    """Sequences 3 to 8 were lost upstream; who starts at 5 is told of 5 to 8."""
+    pub = link.publish()
+    pub.send_many(sequences(1, 2))
+    pub.send_gap(3, 8)
+    pub.send_many(sequences(9, 10))
+    sub = link.subscribe(start=5)
+    assert take_gap(sub) == rdmaq.Gap(5, 8, "upstream", pub.epoch)
+    assert take_messages(sub, 2) == sequences(9, 10)
+
+
+@pytest.mark.parametrize("form", ["datetime", "datetime64"])
+def test_joiner_at_a_time_gets_what_was_published_then_or_later(link: Link, form: str) -> None:
+    """Publish, note the time by the stream's own clock, publish: the line lies between them."""
+    pub, early = link.publish(), link.subscribe()
+    pub.send_many(sequences(1, 5))
+    first_ns = take(early).time_ns
+    time.sleep(0.02)  # apart by more than the clock table can be wrong
+    pub.send_many(sequences(6, 9))
+    second_ns = take(early).time_ns
+    assert second_ns > first_ns
+    middle_us = (first_ns + second_ns) // 2000
+    start: datetime.datetime | np.datetime64 = np.datetime64(middle_us, "us")
+    if form == "datetime":
+        start = datetime.datetime.fromtimestamp(middle_us / 1e6, datetime.UTC)
+    sub = link.subscribe(start=start)
+    batch = take(sub)
+    assert (batch.sequence, batch.messages) == (6, sequences(6, 9))
+
+
+def test_joiner_at_a_time_before_all_gets_the_oldest_and_after_all_is_live(link: Link) -> None:
+    """A time outside of what the ring holds is no error."""
+    pub = link.publish()
+    pub.send_many(sequences(1, 3))
+    assert take(link.subscribe(start=np.datetime64("2001-01-01"))).sequence == 1
+    sub = link.subscribe(start=datetime.datetime(2200, 1, 1, tzinfo=datetime.UTC))
+    assert sub.poll(0) is None
+    pub.send(message_of(4))
+    assert take(sub).sequence == 4
+
+
+@pytest.mark.parametrize(
+    "start",
+    [0, -1, 1 << 62, True, "new", None, 1.5, datetime.datetime(2024, 1, 1), np.datetime64("NaT")],
+    ids=repr,
+)
+def test_start_that_means_nothing_is_refused(link: Link, start: object) -> None:
+    """A ValueError that says what a start looks like; no slot is taken."""
+    pub = link.publish()
+    with pytest.raises(ValueError, match="start="):
+        link.subscribe(start=start)
+    assert pub.reader_count == 0
