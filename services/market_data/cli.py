@@ -24,14 +24,20 @@ EXIT_INTERRUPTED = 130
 EXIT_TERMINATED = 143
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.group(
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
 @click.version_option(package_name="rdmaq")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Market data on rdmaq streams: captures and synthetic feeds, replayed to subscribers.
 
     A feed is MoldUDP64 on any number of lines: a pcap or pcapng file, plain or gzip, or a
     synthetic ITCH 5.0 day. Its lines are arbitrated; what all of them lost is declared as a gap.
     """
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 for command in (demo, replay, publish, subscribe, synth):
@@ -52,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context is not None else "rdmaq-md"
-        return _refuse(f"{error.format_message().rstrip('.')}; see {path} --help")
+        return _refuse(f"{path}: {error.format_message().rstrip('.')}; see {path} --help")
     except (MarketDataError, rdmaq.RdmaqError) as error:
         return _refuse(str(error))
     except BrokenPipeError:
@@ -63,10 +69,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         name = f"{error.filename}: " if error.filename else ""
         return _refuse(f"{name}{error.strerror or error}; check the path and the disk")
     except (KeyboardInterrupt, click.Abort):
-        click.echo("interrupted: all subscribers were ended", err=True)
+        click.echo("interrupted: everything was ended in order", err=True)
         return EXIT_INTERRUPTED
     except Terminated:
-        click.echo("terminated: all subscribers were ended", err=True)
+        click.echo("terminated: everything was ended in order", err=True)
         return EXIT_TERMINATED
 
 

@@ -32,7 +32,7 @@ READERS_MAX = 64
 WIDTH_OF_FILES = 110
 
 
-@click.command()
+@click.command(short_help="Replay a feed to subscriber processes and account for every message.")
 @opt.capture_argument
 @click.option(
     "--subscribers",
@@ -82,7 +82,7 @@ def replay(capture: Path | None, as_json: bool, **options: Any) -> int:
     return 0 if is_sound(accounts) else EXIT_UNACCOUNTED
 
 
-@click.command()
+@click.command(short_help="Publish a feed as a stream.")
 @opt.capture_argument
 @opt.address_option
 @opt.stream_option
@@ -118,7 +118,7 @@ def publish(capture: Path | None, address: str, stream: str, as_json: bool, **op
     return 0
 
 
-@click.command()
+@click.command(short_help="Subscribe to a stream, count it, tell what was lost.")
 @opt.address_option
 @opt.stream_option
 @click.option(
@@ -154,7 +154,7 @@ def subscribe(
     return 0 if is_whole else EXIT_UNACCOUNTED
 
 
-@click.command()
+@click.command(short_help="Write a synthetic day as lossy lines, with the truth.")
 @click.argument("out", type=click.Path(path_type=Path), metavar="OUT.pcap[.gz]")
 @opt.synthetic_options
 @click.option("--vlan", type=click.IntRange(0, 4094), help="Tag the frames by 802.1Q.")
@@ -180,7 +180,9 @@ def synth(out: Path, vlan: int | None, truth: Path | None, **options: Any) -> in
     return 0
 
 
-@click.command()
+@click.command(
+    short_help="Show it: subscribers are stopped and killed, nothing is unaccounted for."
+)
 @click.option(
     "--messages", type=opt.COUNT, default=opt.MESSAGES_SYNTHETIC, show_default=True,
     help="Messages of the synthetic day.",

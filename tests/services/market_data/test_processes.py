@@ -1,0 +1,148 @@
+"""However a replay ends, it says so, and leaves no process behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Start = Callable[..., "subprocess.Popen[str]"]
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+# Lasts for minutes unless it is ended.
+LONG = ("replay", "--messages", 10_000_000, "--speed", 1, "--subscribers", 3)
+DEADLINE_SECONDS = 60.0
+
+
+def wait_for(what: Callable[[], Any]) -> Any:
+    """Waits until something is true, and gives it."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not (found := what()):
+        assert time.monotonic() < deadline, "it never came true"
+        time.sleep(0.01)
+    return found
+
+
+def children(pid: int) -> list[int]:
+    """The children of a process's main thread."""
+    try:
+        text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    return [int(child) for child in text.split()]
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return state != "Z"
+
+
+def attached(process: subprocess.Popen[str]) -> list[int]:
+    """Waits until the three subscribers have mapped the ring."""
+
+    def have_ring() -> list[int]:
+        found = [pid for pid in children(process.pid) if _maps_ring(pid)]
+        return found if len(found) == 3 else []
+
+    found: list[int] = wait_for(have_ring)
+    return found
+
+
+def _maps_ring(pid: int) -> bool:
+    try:
+        return "memfd:" in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("number", "status", "words"),
+    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+)
+def test_replay_told_to_end_ends_in_order(
+    start_rdmaq_md: Start, number: int, status: int, words: str
+) -> None:
+    process = start_rdmaq_md(*LONG)
+    pids = attached(process)
+    process.send_signal(number)
+    _, errors = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == status
+    assert errors.strip().startswith(words)
+    assert "Traceback" not in errors
+    assert not any(is_alive(pid) for pid in pids)
+
+
+def test_subscribers_end_with_a_replay_that_is_killed(start_rdmaq_md: Start) -> None:
+    """Even one that is stopped, and could not notice by itself."""
+    process = start_rdmaq_md(*LONG)
+    pids = attached(process)
+    os.kill(pids[0], signal.SIGSTOP)
+    process.kill()
+    wait_for(lambda: not any(is_alive(pid) for pid in pids))
+
+
+def test_death_of_a_subscriber_is_told_and_harms_no_other(
+    start_rdmaq_md: Start, synthetic_lines: Any
+) -> None:
+    process = start_rdmaq_md("replay", synthetic_lines.capture, "--speed", 1, "--subscribers", 3)
+    pids = attached(process)
+    os.kill(pids[1], signal.SIGKILL)
+    output, errors = process.communicate(timeout=DEADLINE_SECONDS)
+    assert process.returncode == 1, errors
+    assert "killed by SIGKILL" in output
+    assert "NOT conserved" in output
+    assert output.count(f"{synthetic_lines.messages:,}") >= 1
+    assert "Traceback" not in errors
+
+
+def test_stream_is_published_and_subscribed_to_from_two_shells(
+    start_rdmaq_md: Start, rdmaq_md: Run, synthetic_lines: Any
+) -> None:
+    """The subscriber may start first, and the two agree on every message."""
+    address = f"local:md-{os.getpid()}"
+    subscriber = start_rdmaq_md("subscribe", "--address", address, "--timeout", 60, "--json")
+    published = rdmaq_md(
+        "publish", synthetic_lines.capture, "--address", address, "--wait-subscribers", 1, "--json"
+    )
+    assert published.returncode == 0, published.stderr
+    output, errors = subscriber.communicate(timeout=DEADLINE_SECONDS)
+    assert subscriber.returncode == 0, errors
+    said, heard = json.loads(published.stdout), json.loads(output)
+    assert heard["messages"] == said["published"]
+    assert heard["lost_ranges"] == said["lost_ranges"] == synthetic_lines.lost_both
+    assert heard["counts_by_type"] == synthetic_lines.counts_by_type
+
+
+def test_publisher_that_is_killed_is_an_error_with_what_came_before(
+    start_rdmaq_md: Start,
+) -> None:
+    address = f"local:md-gone-{os.getpid()}"
+    publisher = start_rdmaq_md(
+        "publish", "--messages", 10_000_000, "--speed", 1, "--address", address,
+        "--wait-subscribers", 1,
+    )  # fmt: skip
+    subscriber = start_rdmaq_md("subscribe", "--address", address, "--timeout", 60, "--json")
+    wait_for(lambda: _maps_ring(subscriber.pid))
+    publisher.kill()
+    output, errors = subscriber.communicate(timeout=DEADLINE_SECONDS)
+    assert subscriber.returncode == 2
+    assert errors.startswith("error: ")
+    assert errors.count("\n") == 1
+    assert '"messages"' in output
+
+
+@pytest.mark.slow
+def test_demo_stops_one_kills_one_and_the_rest_lose_nothing(rdmaq_md: Run) -> None:
+    finished = rdmaq_md("demo", "--messages", 450_000)
+    assert finished.returncode == 0, finished.stdout + finished.stderr
+    for words in ("SIGSTOP", "SIGCONT", "SIGKILL", "lost nothing else", "conserved: "):
+        assert words in finished.stdout
