@@ -94,8 +94,10 @@ def _usage(error: click.ClickException) -> str:
 
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0, 2 for an error, 130 for Ctrl-C."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    command = ["rdmaq", *words]
     try:
-        code = cli.main(args=arguments, prog_name="rdmaq", standalone_mode=False)
+        code = cli.main(args=words, prog_name="rdmaq", standalone_mode=False, obj=command)
     except click.ClickException as error:
         return _fail(_usage(error))
     except (rdmaq.RdmaqError, ValueError) as error:

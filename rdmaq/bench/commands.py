@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 import tempfile
 import time
@@ -100,9 +99,8 @@ class Progress:
 
 
 def command_line() -> list[str]:
-    """How this run was started."""
-    name = re.sub(r"\.py$", "", Path(sys.argv[0]).name)
-    return [name, *sys.argv[1:]]
+    """How this run was started: `rdmaq.cli.run` leaves it in the root context."""
+    return list(click.get_current_context().find_root().obj)
 
 
 @click.group(invoke_without_command=True)
@@ -209,4 +207,63 @@ def rate(
     }
     with place() as (name, _), Progress(rounds) as tell:
         report = rate_report.run(settings, name=name, command=command_line(), tell=tell)
+    report.print(as_json=as_json)
+
+
+@bench.command()
+@common
+@click.option(
+    "--subscribers",
+    type=click.IntRange(1, 64),
+    default=4,
+    show_default=True,
+    help="Subscriber processes.",
+)
+@click.option(
+    "--batch",
+    type=click.IntRange(1, 16_384),
+    default=1024,
+    show_default=True,
+    help="Records of 32 B in one send_batch.",
+)
+@click.option(
+    "--bytes",
+    "message_bytes",
+    type=click.IntRange(1, 1024),
+    default=48,
+    show_default=True,
+    help="Payload of a single message.",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1, 1_000_000),
+    help="Bursts a round.  [default: 500; quick: 100]",
+)
+@click.option("--capacity", type=Capacity(), default="16MiB", show_default=True, help="Each ring.")
+def fanout(
+    subscribers: int,
+    batch: int,
+    message_bytes: int,
+    count: int | None,
+    capacity: str,
+    rounds: int | None,
+    seconds_max: float,
+    quick: bool,
+    as_json: bool,
+) -> None:
+    """What subscribers cost the publisher, and what each of them receives."""
+    from rdmaq.bench import fanout_report
+
+    rounds = rounds or (3 if quick else 9)
+    settings = {
+        "subscribers": subscribers,
+        "batch": batch,
+        "message_bytes": message_bytes,
+        "bursts": count or (100 if quick else 500),
+        "capacity": capacity,
+        "rounds": rounds,
+        "seconds_max": seconds_max,
+    }
+    with place() as (name, _), Progress(rounds) as tell:
+        report = fanout_report.run(settings, name=name, command=command_line(), tell=tell)
     report.print(as_json=as_json)

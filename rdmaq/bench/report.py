@@ -18,7 +18,7 @@ from rdmaq.bench import machine
 from rdmaq.bench.quiet import Watch
 from rdmaq.bench.rounds import Result
 
-_FILE_COLUMNS = 110
+_FILE_COLUMNS = 140
 SPREAD_NOTE = (
     "medians of the rounds' values, [least - most] beside them; the contenders take turns in each "
     "round"
@@ -31,17 +31,21 @@ class Ratio:
 
     Attributes:
         target: what the ratio should reach; None: told, not judged.
+        is_at_most: the target bounds it from above.
     """
 
     key: str
     title: str
     value: float
     target: float | None = None
+    is_at_most: bool = False
 
     @property
     def is_met(self) -> bool | None:
         """None where there is no target."""
-        return None if self.target is None else self.value >= self.target
+        if self.target is None:
+            return None
+        return self.value <= self.target if self.is_at_most else self.value >= self.target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -139,7 +143,8 @@ def _ratio_line(ratio: Ratio) -> str:
     if ratio.target is None:
         return f"{ratio.title}: {ratio.value:.2f}"
     verdict = "[green]met[/green]" if ratio.is_met else "[red]missed[/red]"
-    return f"{ratio.title}: {ratio.value:.2f} (target: at least {ratio.target:g}, {verdict})"
+    side = "at most" if ratio.is_at_most else "at least"
+    return f"{ratio.title}: {ratio.value:.2f} (target: {side} {ratio.target:g}, {verdict})"
 
 
 def show_us(value_ns: float) -> str:

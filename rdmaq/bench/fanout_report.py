@@ -1,0 +1,78 @@
+"""What `rdmaq bench fanout` tells: the price of subscribers, and what each of them got."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rdmaq.bench import fanout
+from rdmaq.bench.report import Column, Ratio, Report, show_us
+from rdmaq.bench.rounds import Result
+
+_MANY_OF_ONE_MAX = 1.2
+_COLUMNS = (
+    Column(metric="publisher_p50_ns", title="publisher ns each, p50", show=lambda v: f"{v:.3g}"),
+    Column(metric="publisher_p99_ns", title="p99", show=lambda v: f"{v:.3g}"),
+    Column(metric="first_chunk_ns", title="first chunk us", show=show_us),
+    Column(metric="received_share", title="received", show=lambda v: f"{100 * v:.2f} %"),
+)
+_NOTES = (
+    f"bursts of {fanout.CHUNKS} chunks ({fanout.CHUNK_MESSAGES} messages, or one batch) with "
+    "pauses between them; 'ns each' = a chunk's wall time divided by its messages; the first "
+    "chunk of a burst stands apart, since it wakes the subscribers that sleep",
+    "lossy flow: the publisher never waits; 'received' is the worst subscriber's share, and what "
+    "it did not receive was declared to it (checked: received + declared = published)",
+    "with more subscribers than CPUs they take CPU time from the publisher, which shows in p99",
+)
+
+
+def run(
+    settings: dict[str, Any],
+    *,
+    name: str,
+    command: Sequence[str],
+    tell: Callable[[int], None],
+) -> Report:
+    """Measures, and gathers what is to be told."""
+    results, watch, losses = fanout.measure(name=name, tell=tell, **settings)
+    return Report(
+        benchmark="fanout",
+        command=command,
+        settings=settings,
+        results=results,
+        watch=watch,
+        columns=_COLUMNS,
+        ratios=ratios(results, settings["subscribers"]),
+        notes=[*_NOTES, *_loss_notes(results, losses)],
+        more={"subscribers": losses},
+    )
+
+
+def ratios(results: dict[str, Result], subscribers: int) -> list[Ratio]:
+    """The publisher's cost with all subscribers over that with one."""
+    return [
+        Ratio(
+            key=key,
+            title=f"{what}: publisher's cost, {subscribers} subscribers / 1",
+            value=results[many].middle("publisher_p50_ns")
+            / results[one].middle("publisher_p50_ns"),
+            target=_MANY_OF_ONE_MAX,
+            is_at_most=True,
+        )
+        for key, what, many, one in (
+            ("send_many_of_one", "send", fanout.MANY_SINGLE, fanout.ONE_SINGLE),
+            ("batch_many_of_one", "send_batch", fanout.MANY_BATCH, fanout.ONE_BATCH),
+        )
+    ]
+
+
+def _loss_notes(results: dict[str, Result], losses: dict[str, list[dict[str, int]]]) -> list[str]:
+    """One line a contender: all complete, or who lost how much."""
+    notes = []
+    for key, totals in losses.items():
+        title = results[key].contender.title
+        lost = [f"{n}: {t['lost']:,}" for n, t in enumerate(totals, 1) if t["lost"]]
+        published = totals[0]["published"]
+        what = f"lost by overrun: {', '.join(lost)}" if lost else "every subscriber got all of them"
+        notes.append(f"{title}: {published:,} published; {what}")
+    return notes
