@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from rdmaq._handle import Handle
 from rdmaq.shm import segment as segments
 from rdmaq.stream import encode, refusals
 from rdmaq.stream import schema as schemas
+from rdmaq.stream.claim import Claim
 from rdmaq.stream.flow import Flow
 from rdmaq.stream.stats import PublisherStats
 
@@ -34,12 +34,12 @@ class Publisher(Handle):
         "_dtype",
         "_flow",
         "_on_close",
-        "_segment",
         "_segment_fd",
         "_taken",
         "handle",
         "name",
         "schema_text",
+        "segment",
     )
 
     def __init__(
@@ -62,7 +62,7 @@ class Publisher(Handle):
         self._flow = flow
         self._on_close = on_close
         self._taken = ffi.new("struct rq_taken *")
-        self._segment, self._segment_fd = segments.create(
+        self.segment, self._segment_fd = segments.create(
             name,
             text,
             schemas.text_hash(text) if text else 0,
@@ -73,7 +73,7 @@ class Publisher(Handle):
         )
         out = ffi.new("struct rq_publisher **")
         code = lib.rq_publisher_open(
-            self._segment.pointer,
+            self.segment.pointer,
             first_sequence,
             int(flow.timeout_seconds * 1e9),
             flow.min_readers,
@@ -190,40 +190,22 @@ class Publisher(Handle):
             self._wait(0)
         return self._result(sequence, 0)
 
-    @contextmanager
-    def claim(self, size: int) -> Iterator[Any]:
+    def claim(self, size: int) -> Claim:
         """Lends room in the ring itself: fill it, and it is published when the block ends.
 
-        Args:
-            size: records (typed stream) or bytes of one message (untyped).
+        Use it in a `with` block, which gets a writable array of `size` records (typed stream) or a
+        writable memoryview of `size` bytes (untyped: one message). It is yours inside the block
+        only: writing to it later would tear what readers see. Fill all of it, for it holds old
+        bytes. An exception in the block publishes nothing.
 
-        Yields:
-            A writable array of `size` records, or a writable memoryview of `size` bytes. It is
-            yours inside the block only: writing to it later would tear what readers see. Fill all
-            of it, for it holds old bytes. An exception in the block publishes nothing.
+        Args:
+            size: records, 1 or more; or bytes of one message, 0 or more.
 
         Raises:
             ConcurrentUse: sending while a claim is open, or a second claim.
             MessageTooLarge: more than one frame holds.
         """
-        dtype = self._dtype
-        if size < (1 if dtype is not None else 0):
-            raise errors.MessageTooLarge(f"claim of {size}: it must not be negative or empty")
-        payload_bytes = size * (1 if dtype is None else dtype.itemsize)
-        if payload_bytes > self.message_bytes_max:
-            raise refusals.too_large(self, payload_bytes)
-        offset = ffi.new("uint64_t *")
-        while (code := lib.rq_claim(self.handle, payload_bytes, offset)) == 0:
-            self._wait(payload_bytes)
-        if code < 0:
-            raise refusals.refusal(self, code, payload_bytes)
-        area = self._segment.data[offset[0] : offset[0] + payload_bytes]
-        try:
-            yield memoryview(area) if dtype is None else area.view(dtype)
-        except BaseException:
-            lib.rq_abort(self.handle)
-            raise
-        self._result(lib.rq_commit(self.handle), payload_bytes)
+        return Claim(self, size)
 
     # ---- what there is to know ------
 
@@ -240,17 +222,17 @@ class Publisher(Handle):
     @property
     def epoch(self) -> int:
         """This incarnation: ns since 1970 when the stream was made."""
-        return self._segment.description.epoch
+        return self.segment.description.epoch
 
     @property
     def capacity_bytes(self) -> int:
         """Bytes of the ring."""
-        return self._segment.description.capacity_bytes
+        return self.segment.description.capacity_bytes
 
     @property
     def message_bytes_max(self) -> int:
         """The longest message (or frame of records): guard less header."""
-        return self._segment.description.message_bytes_max
+        return self.segment.description.message_bytes_max
 
     @property
     def next_sequence(self) -> int:
