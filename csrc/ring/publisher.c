@@ -200,10 +200,10 @@ int64_t rq_claim(struct rq_publisher *publisher, uint64_t payload_bytes,
     if (error != 0) return error;
     rq_publisher_lock(publisher);
     int is_open = rq_gate_is_open(publisher, rq_frame_bytes(payload_bytes));
+    publisher->is_claimed = is_open;
+    publisher->claimed_bytes = payload_bytes;
     rq_publisher_unlock(publisher);
     if (is_open) {
-        publisher->is_claimed = 1;
-        publisher->claimed_bytes = payload_bytes;
         uint8_t *frame = rq_at(&publisher->segment, publisher->tail);
         *data_offset_bytes_out =
             (uint64_t)(frame - publisher->segment.data) + RQ_FRAME_HEADER_BYTES;
@@ -218,23 +218,23 @@ static int64_t end_claim(struct rq_publisher *publisher, int is_commit) {
     int error = rq_handle_enter(&publisher->handle);
     if (error != 0) return error;
     int64_t result = -ENOENT;
+    /* One hold for both: who is admitted meanwhile reckons with the claim, or with its frame. */
+    rq_publisher_lock(publisher);
     if (publisher->is_claimed) {
         uint32_t record_bytes = publisher->segment.record_bytes;
         uint64_t payload_bytes = publisher->claimed_bytes;
         publisher->is_claimed = 0;
-        result = 0;
+        result = is_commit ? (int64_t)publisher->next_sequence : 0;
         if (is_commit) {
-            rq_publisher_lock(publisher);
-            result = (int64_t)publisher->next_sequence;
             if (record_bytes != 0)
                 rq_write_claimed(publisher, RQ_KIND_RECORDS,
                                  (uint32_t)(payload_bytes / record_bytes), payload_bytes);
             else
                 rq_write_claimed(publisher, RQ_KIND_MESSAGE, 1, payload_bytes);
             rq_wake_readers(publisher);
-            rq_publisher_unlock(publisher);
         }
     }
+    rq_publisher_unlock(publisher);
     rq_handle_leave(&publisher->handle);
     return result;
 }

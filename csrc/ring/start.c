@@ -13,10 +13,12 @@ static struct rq_frame_header header_at(const struct rq_publisher *publisher, ui
     return header;
 }
 
-/* The first position that a reader could still read whole, by the guard rule. */
+/* The first position that a reader could still read whole, by the guard rule. An open claim has
+ * passed the gate already: a reader that begins behind it does not hold it back. */
 static uint64_t oldest_valid(const struct rq_publisher *publisher) {
     uint64_t origin = publisher->segment.capacity_bytes;
     uint64_t room_bytes = rq_room_bytes(&publisher->segment) - RQ_END_RESERVE_BYTES;
+    if (publisher->is_claimed) room_bytes -= rq_frame_bytes(publisher->claimed_bytes);
     return publisher->tail - origin <= room_bytes ? origin : publisher->tail - room_bytes;
 }
 
