@@ -157,6 +157,8 @@ class Subscription(Handle):
         checked, and `ViewOverrun` is raised if the publisher wrote over them meanwhile. If the
         block itself raises, the batch counts as not delivered.
         """
+        if not 1 <= max_messages <= _COUNT_MAX:
+            raise ValueError(f"max_messages={max_messages}: must be 1 to {_COUNT_MAX:,}")
         return View(self, timeout=timeout, max_messages=max_messages)
 
     # ---- what there is to know ------
