@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import rdmaq
-from rdmaq.bench.quiet import FarBase
+from rdmaq.bench import quiet
 
 _MESSAGES_PER_POLL = 8192
 _SILENCE_SECONDS = 10.0
 
 
-class Far(FarBase):
+class Far(quiet.Far):
     """Waits as subscribers do by default, and counts what it gets and what it is told it lost."""
 
     def __init__(self, *, name: str, words_fd: int, is_single: bool) -> None:

@@ -16,15 +16,14 @@ import rdmaq
 from rdmaq._fast import ffi, lib
 from rdmaq.bench import pipes, zmq_pair
 from rdmaq.bench.children import BenchError, Child
-from rdmaq.bench.quiet import FarBase, Watch
+from rdmaq.bench.in_c import check, reader_of
+from rdmaq.bench.latency_far import LIMIT_NS, WAIT_MODES
+from rdmaq.bench.quiet import Watch
 from rdmaq.bench.rounds import Contender, Result, Sample, run_rounds
 from rdmaq.stream.subscription import Wait
 
-#: How each Python contender waits: one pair of streams for each.
-WAIT_MODES: tuple[Wait, ...] = ("auto", "spin", "sleep")
 #: What the table is about, and what is held against it.
 HEADLINE, BARE_C, CROSSING, CLOCK = "rdmaq_auto", "c_ring", "crossing", "clock"
-_C_LIMIT_NS = 10_000_000_000
 _SLOW_DIVISOR = 10  # what takes tens of us a round trip makes fewer of them
 
 
@@ -38,72 +37,6 @@ def ping(publisher: Any, subscription: Any, message: bytes, count: int) -> list[
         poll().messages[0]
         note(clock())
     return stamps
-
-
-def pong(publisher: Any, subscription: Any, count: int) -> None:
-    """Sends back what comes, `count` times."""
-    send, poll = publisher.send, subscription.poll
-    for _ in repeat(None, count):
-        send(poll().messages[0])
-
-
-class Far(FarBase):
-    """The process that answers."""
-
-    def __init__(
-        self, *, name: str, capacity: str, pipe_fd: int, zmq_path: str, words_fd: int
-    ) -> None:
-        super().__init__(words_fd=words_fd)
-        self._node = rdmaq.Node(f"local:{name}-far")
-        self._peer = rdmaq.connect(f"local:{name}-near")
-        self._pairs = {
-            wait: (
-                self._node.publish(f"pong-{wait}", capacity=capacity),
-                self._peer.subscribe(f"ping-{wait}", wait=wait),
-            )
-            for wait in WAIT_MODES
-        }
-        self._pipe = pipes.open_end(pipe_fd)
-        self._zmq = zmq_pair.open_end(zmq_path, is_near=False) if zmq_path else None
-
-    def rdmaq(self, wait: Wait, count: int) -> None:
-        """Answers through the public API."""
-        pong(*self._pairs[wait], count)
-
-    def c_ring(self, count: int) -> None:
-        """Answers in C, on the rings of the spinning pair."""
-        publisher, subscription = self._pairs["spin"]
-        check(lib.rq_bench_pong(publisher.handle, reader_of(subscription), count, _C_LIMIT_NS))
-
-    def pipe(self, count: int) -> None:
-        """Answers through multiprocessing.Pipe."""
-        pipes.pong(self._pipe, count)
-
-    def zmq(self, count: int) -> None:
-        """Answers through pyzmq."""
-        zmq_pair.pong(self._zmq, count)
-
-    def close(self) -> None:
-        """Ends streams and node."""
-        for _, subscription in self._pairs.values():
-            subscription.close()
-        self._pipe.close()
-        if self._zmq is not None:
-            zmq_pair.close(self._zmq)
-        self._node.close()
-        super().close()
-
-
-def reader_of(subscription: rdmaq.Subscription) -> Any:
-    """The C reader behind a subscription."""
-    return subscription._cursor.handle
-
-
-def check(done: int) -> int:
-    """Raises what a negative count from C means."""
-    if done < 0:
-        raise BenchError(f"the loop in C stopped: errno {-done}; run again")
-    return done
 
 
 class Near:
@@ -122,7 +55,7 @@ class Near:
         self.watch = stack.enter_context(Watch())
         self.child = stack.enter_context(
             Child(
-                "latency",
+                "latency_far",
                 fds=(self.watch.fd, far_pipe.fileno()),
                 name=name,
                 capacity=capacity,
@@ -197,7 +130,7 @@ class Near:
                 message,
                 len(message),
                 count + 1,
-                _C_LIMIT_NS,
+                LIMIT_NS,
                 ffi.from_buffer("uint64_t *", times_ns),
             )
         )

@@ -65,7 +65,7 @@ class Watch:
         self.void_count = 0
 
     def attach(self, child: Child) -> None:
-        """From now on `child` (whose `Far` derives from `FarBase`) holds the other end."""
+        """From now on `child` (whose `Far` derives from the one below) holds the other end."""
         self._child = child
 
     def _exchange(self, count: int, limit_ns: int) -> tuple[int, int]:
@@ -103,7 +103,7 @@ class Watch:
         self.close()
 
 
-class FarBase:
+class Far:
     """What every far end has: the other half of the probe."""
 
     def __init__(self, *, words_fd: int, **_: Any) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 import rdmaq
 from rdmaq._fast import ffi, lib
 from rdmaq.bench.children import Child
-from rdmaq.bench.latency import check
+from rdmaq.bench.in_c import check
 from rdmaq.bench.quiet import Watch
 from rdmaq.bench.rounds import Contender, Result, Sample, run_rounds
 

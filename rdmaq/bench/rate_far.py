@@ -9,15 +9,15 @@ import numpy as np
 
 import rdmaq
 from rdmaq._fast import ffi, lib
-from rdmaq.bench.latency import check, reader_of
-from rdmaq.bench.quiet import FarBase
+from rdmaq.bench import quiet
+from rdmaq.bench.in_c import check, reader_of
 
 #: How many batches one poll may join: as in a consumer that takes what is there.
 BATCHES_PER_POLL = 16
 _MESSAGES_PER_POLL = 8192
 
 
-class Far(FarBase):
+class Far(quiet.Far):
     """Reads what the parent publishes. Each method returns when it had everything, by the clock."""
 
     def __init__(self, *, name: str, batch: int, words_fd: int) -> None:

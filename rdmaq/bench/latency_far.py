@@ -1,0 +1,71 @@
+"""The answering process of `rdmaq bench latency`."""
+
+from __future__ import annotations
+
+from itertools import repeat
+from typing import Any
+
+import rdmaq
+from rdmaq._fast import lib
+from rdmaq.bench import pipes, quiet, zmq_pair
+from rdmaq.bench.in_c import check, reader_of
+from rdmaq.stream.subscription import Wait
+
+#: How each Python contender waits: one pair of streams for each.
+WAIT_MODES: tuple[Wait, ...] = ("auto", "spin", "sleep")
+#: When the loops in C give up.
+LIMIT_NS = 10_000_000_000
+
+
+def pong(publisher: Any, subscription: Any, count: int) -> None:
+    """Sends back what comes, `count` times."""
+    send, poll = publisher.send, subscription.poll
+    for _ in repeat(None, count):
+        send(poll().messages[0])
+
+
+class Far(quiet.Far):
+    """The process that answers."""
+
+    def __init__(
+        self, *, name: str, capacity: str, pipe_fd: int, zmq_path: str, words_fd: int
+    ) -> None:
+        super().__init__(words_fd=words_fd)
+        self._node = rdmaq.Node(f"local:{name}-far")
+        self._peer = rdmaq.connect(f"local:{name}-near")
+        self._pairs = {
+            wait: (
+                self._node.publish(f"pong-{wait}", capacity=capacity),
+                self._peer.subscribe(f"ping-{wait}", wait=wait),
+            )
+            for wait in WAIT_MODES
+        }
+        self._pipe = pipes.open_end(pipe_fd)
+        self._zmq = zmq_pair.open_end(zmq_path, is_near=False) if zmq_path else None
+
+    def rdmaq(self, wait: Wait, count: int) -> None:
+        """Answers through the public API."""
+        pong(*self._pairs[wait], count)
+
+    def c_ring(self, count: int) -> None:
+        """Answers in C, on the rings of the spinning pair."""
+        publisher, subscription = self._pairs["spin"]
+        check(lib.rq_bench_pong(publisher.handle, reader_of(subscription), count, LIMIT_NS))
+
+    def pipe(self, count: int) -> None:
+        """Answers through multiprocessing.Pipe."""
+        pipes.pong(self._pipe, count)
+
+    def zmq(self, count: int) -> None:
+        """Answers through pyzmq."""
+        zmq_pair.pong(self._zmq, count)
+
+    def close(self) -> None:
+        """Ends streams and node."""
+        for _, subscription in self._pairs.values():
+            subscription.close()
+        self._pipe.close()
+        if self._zmq is not None:
+            zmq_pair.close(self._zmq)
+        self._node.close()
+        super().close()
