@@ -131,12 +131,10 @@ def _table(accounts: Sequence[SubscriberAccount]) -> Any:
     from rich import box
     from rich.table import Table
 
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("subscriber", justify="right")
-    for name in ("messages", "lost upstream", "lost by overrun"):
-        table.add_column(name, justify="right")
-    for name in ("p50", "p99", "p99.9", "max"):
-        table.add_column(f"{name} µs", justify="right")
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    names = ("sub-\nscriber", "\nmessages", "lost\nupstream", "lost by\noverrun")
+    for name in (*names, *(f"{part}\nµs" for part in ("p50", "p99", "p99.9", "max"))):
+        table.add_column(name, justify="right", no_wrap=True)
     for account in accounts:
         report = account.report
         if account.died is not None and not report["messages"]:
@@ -148,6 +146,12 @@ def _table(accounts: Sequence[SubscriberAccount]) -> Any:
         table.add_row(
             str(account.number),
             *(f"{count:,}" for count in counts),
-            *("-" if value is None else f"{value / 1000:,.1f}" for value in latencies),
+            *("-" if value is None else _microseconds(value) for value in latencies),
         )
     return table
+
+
+def _microseconds(value_ns: int) -> str:
+    """Writes ns as µs, with the three digits that are exact."""
+    value_us = value_ns / 1000
+    return f"{value_us:,.1f}" if value_us < 100 else f"{value_us:,.0f}"

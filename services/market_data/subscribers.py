@@ -16,6 +16,7 @@ from typing import Any
 from .errors import SubscriberError
 from .receive import Pace
 
+CHILD_MODULE = "rdmaq_services.market_data.subscriber_process"
 ATTACH_SECONDS_MAX = 60.0
 # A subscriber that neither reads nor ends for so long after the stream's end is given up.
 STALL_SECONDS_MAX = 60.0
@@ -59,7 +60,7 @@ class SubscriberProcess:
         # -P: a folder named rdmaq where the user stands must not be taken for the package.
         # A process group of its own: Ctrl-C reaches this process only, which ends the others.
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            [sys.executable, "-P", "-m", f"{__package__}.subscriber_process", json.dumps(settings)],
+            [sys.executable, "-P", "-m", CHILD_MODULE, json.dumps(settings)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
