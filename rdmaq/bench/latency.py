@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 import rdmaq
-from rdmaq._fast import ffi, lib
+from rdmaq._fast import ffi, lib, parse_bytes
 from rdmaq.bench import pipes, zmq_pair
 from rdmaq.bench.children import BenchError, Child
 from rdmaq.bench.in_c import check, reader_of
 from rdmaq.bench.latency_far import LIMIT_NS, WAIT_MODES
+from rdmaq.bench.plain import PlainRing, make_area
 from rdmaq.bench.quiet import Watch
 from rdmaq.bench.rounds import Contender, Result, Sample, run_rounds
 from rdmaq.stream.subscription import Wait
@@ -42,7 +43,9 @@ def ping(publisher: Any, subscription: Any, message: bytes, count: int) -> list[
 class Near:
     """The process that asks, and measures."""
 
-    def __init__(self, stack: ExitStack, *, name: str, capacity: str, folder: Path) -> None:
+    def __init__(
+        self, stack: ExitStack, *, name: str, capacity: str, message_bytes: int, folder: Path
+    ) -> None:
         node = stack.enter_context(rdmaq.Node(f"local:{name}-near"))
         publishers = {w: node.publish(f"ping-{w}", capacity=capacity) for w in WAIT_MODES}
         self._pipe, far_pipe = pipes.make()
@@ -52,13 +55,23 @@ class Near:
         self._zmq = zmq_pair.open_end(zmq_path, is_near=True) if zmq_path else None
         if self._zmq is not None:
             stack.callback(zmq_pair.close, self._zmq)
+        capacity_bytes = parse_bytes(capacity)
+        areas = [make_area(stack, capacity_bytes) for _ in range(2)]
+        self._plain = [
+            PlainRing(fd, capacity_bytes=capacity_bytes, message_bytes=message_bytes)
+            for fd in areas
+        ]
+        for ring in self._plain:
+            stack.callback(ring.close)
         self.watch = stack.enter_context(Watch())
         self.child = stack.enter_context(
             Child(
                 "latency_far",
-                fds=(self.watch.fd, far_pipe.fileno()),
+                fds=(self.watch.fd, far_pipe.fileno(), *areas),
                 name=name,
                 capacity=capacity,
+                message_bytes=message_bytes,
+                plain_fds=areas,
                 pipe_fd=far_pipe.fileno(),
                 zmq_path=zmq_path,
                 words_fd=self.watch.fd,
@@ -87,9 +100,14 @@ class Near:
             Contender(key=key, title=title, run=partial(self._rdmaq, wait, message, n))
             for key, title, wait, n in own
         ]
-        found.append(
-            Contender(key=BARE_C, title="the same rings in C", run=lambda: self._c(message, count))
-        )
+        found += [
+            Contender(key=BARE_C, title="the same rings in C", run=lambda: self._c(message, count)),
+            Contender(
+                key="plain_c",
+                title="plain slots in C, nothing else",
+                run=lambda: self._plain_c(message, count),
+            ),
+        ]
         if self._zmq is not None:
             zmq = partial(self._other, "zmq", partial(zmq_pair.ping, self._zmq, message))
             found.append(
@@ -139,6 +157,13 @@ class Near:
             raise BenchError("the loop in C got no answer in 10 s: the machine is too busy; wait")
         return summary(times_ns[1:done])
 
+    def _plain_c(self, message: bytes, count: int) -> Sample:
+        self.child.start("plain_c", count=count + 1)
+        times_ns = np.zeros(count + 1, dtype=np.uint64)
+        self._plain[0].ping(self._plain[1], message, times_ns)
+        self.child.finish()
+        return summary(times_ns[1:])
+
     def _other(self, method: str, ping: Callable[[int], list[int]], count: int) -> Sample:
         self.child.start(method, count=count + 1)
         ping(1)
@@ -174,7 +199,7 @@ def measure(
 ) -> tuple[dict[str, Result], Watch]:
     """Runs the benchmark; `name` is unique to it, `folder` is for other libraries' sockets."""
     with ExitStack() as stack:
-        near = Near(stack, name=name, capacity=capacity, folder=folder)
+        near = Near(stack, name=name, capacity=capacity, message_bytes=message_bytes, folder=folder)
         message = bytes(i % 251 for i in range(message_bytes))
         contenders = near.contenders(message, count)
         results = run_rounds(

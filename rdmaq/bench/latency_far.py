@@ -6,9 +6,10 @@ from itertools import repeat
 from typing import Any
 
 import rdmaq
-from rdmaq._fast import lib
+from rdmaq._fast import lib, parse_bytes
 from rdmaq.bench import pipes, quiet, zmq_pair
 from rdmaq.bench.in_c import check, reader_of
+from rdmaq.bench.plain import PlainRing
 from rdmaq.stream.subscription import Wait
 
 #: How each Python contender waits: one pair of streams for each.
@@ -28,7 +29,15 @@ class Far(quiet.Far):
     """The process that answers."""
 
     def __init__(
-        self, *, name: str, capacity: str, pipe_fd: int, zmq_path: str, words_fd: int
+        self,
+        *,
+        name: str,
+        capacity: str,
+        message_bytes: int,
+        plain_fds: list[int],
+        pipe_fd: int,
+        zmq_path: str,
+        words_fd: int,
     ) -> None:
         super().__init__(words_fd=words_fd)
         self._node = rdmaq.Node(f"local:{name}-far")
@@ -40,6 +49,10 @@ class Far(quiet.Far):
             )
             for wait in WAIT_MODES
         }
+        self._plain = [
+            PlainRing(fd, capacity_bytes=parse_bytes(capacity), message_bytes=message_bytes)
+            for fd in plain_fds
+        ]
         self._pipe = pipes.open_end(pipe_fd)
         self._zmq = zmq_pair.open_end(zmq_path, is_near=False) if zmq_path else None
 
@@ -51,6 +64,10 @@ class Far(quiet.Far):
         """Answers in C, on the rings of the spinning pair."""
         publisher, subscription = self._pairs["spin"]
         check(lib.rq_bench_pong(publisher.handle, reader_of(subscription), count, LIMIT_NS))
+
+    def plain_c(self, count: int) -> None:
+        """Answers in C, on the plainest rings there are."""
+        self._plain[0].pong(self._plain[1], count)
 
     def pipe(self, count: int) -> None:
         """Answers through multiprocessing.Pipe."""
@@ -64,6 +81,8 @@ class Far(quiet.Far):
         """Ends streams and node."""
         for _, subscription in self._pairs.values():
             subscription.close()
+        for ring in self._plain:
+            ring.close()
         self._pipe.close()
         if self._zmq is not None:
             zmq_pair.close(self._zmq)

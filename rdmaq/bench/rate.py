@@ -11,9 +11,10 @@ from itertools import repeat
 import numpy as np
 
 import rdmaq
-from rdmaq._fast import ffi, lib
+from rdmaq._fast import ffi, lib, parse_bytes
 from rdmaq.bench.children import Child
 from rdmaq.bench.in_c import check
+from rdmaq.bench.plain import PlainRing, make_area
 from rdmaq.bench.quiet import Watch
 from rdmaq.bench.rounds import Contender, Result, Sample, run_rounds
 
@@ -40,9 +41,23 @@ class Near:
         self._records = np.zeros(batch, dtype=RECORD)
         self._records["id"] = np.arange(batch)
         self._message = bytes(i % 251 for i in range(message_bytes))
+        capacity_bytes = parse_bytes(capacity)
+        area = make_area(stack, capacity_bytes)
+        self._plain = PlainRing(
+            area, capacity_bytes=capacity_bytes, message_bytes=self._records.nbytes
+        )
+        stack.callback(self._plain.close)
         self.watch = stack.enter_context(Watch())
         self.child = stack.enter_context(
-            Child("rate_far", fds=(self.watch.fd,), name=name, batch=batch, words_fd=self.watch.fd)
+            Child(
+                "rate_far",
+                fds=(self.watch.fd, area),
+                name=name,
+                batch=batch,
+                capacity_bytes=capacity_bytes,
+                plain_fd=area,
+                words_fd=self.watch.fd,
+            )
         )
         self.watch.attach(self.child)
 
@@ -51,6 +66,7 @@ class Near:
         dense = [
             (HEADLINE, "send_batch -> poll(into=)", self._send_batches, "poll_into"),
             (BARE_C, "the same ring in C, copied out", self._send_in_c, "drain_in_c"),
+            ("plain_c", "plain slots in C, nothing else", self._send_plainly, "drain_plainly"),
             (FRESH, "send_batch -> poll, fresh arrays", self._send_batches, "poll"),
             ("batch_view", "send_batch -> view, borrowed", self._send_batches, "view"),
         ]
@@ -106,6 +122,9 @@ class Near:
                 self._typed.handle, pointer, len(self._records), RECORD.itemsize, count
             )
         )
+
+    def _send_plainly(self, count: int) -> None:
+        self._plain.write(self._records, count)
 
     def _send_single(self, count: int) -> None:
         send, message = self._untyped.send, self._message

@@ -11,6 +11,7 @@ import rdmaq
 from rdmaq._fast import ffi, lib
 from rdmaq.bench import quiet
 from rdmaq.bench.in_c import check, reader_of
+from rdmaq.bench.plain import PlainRing
 
 #: How many batches one poll may join: as in a consumer that takes what is there.
 BATCHES_PER_POLL = 16
@@ -20,13 +21,22 @@ _MESSAGES_PER_POLL = 8192
 class Far(quiet.Far):
     """Reads what the parent publishes. Each method returns when it had everything, by the clock."""
 
-    def __init__(self, *, name: str, batch: int, words_fd: int) -> None:
+    def __init__(
+        self, *, name: str, batch: int, capacity_bytes: int, plain_fd: int, words_fd: int
+    ) -> None:
         super().__init__(words_fd=words_fd)
         peer = rdmaq.connect(f"local:{name}")
         self._typed = peer.subscribe("records", on_gap="raise")
         self._untyped = peer.subscribe("messages", on_gap="raise")
         self._count_max = BATCHES_PER_POLL * batch
         self._into = np.zeros(self._count_max, dtype=self._typed.schema)
+
+        self._batch = batch
+        self._plain = PlainRing(
+            plain_fd,
+            capacity_bytes=capacity_bytes,
+            message_bytes=batch * self._into.itemsize,
+        )
 
     def poll_into(self, message_count: int) -> int:
         """Copies into one array, again and again."""
@@ -61,6 +71,11 @@ class Far(quiet.Far):
         )
         return time.perf_counter_ns()
 
+    def drain_plainly(self, message_count: int) -> int:
+        """Copies into the same array, out of the plainest ring there is."""
+        self._plain.read(self._into, message_count // self._batch)
+        return time.perf_counter_ns()
+
     def poll_messages(self, message_count: int) -> int:
         """Takes messages in large batches, payloads in one piece."""
         poll, received = self._untyped.poll, 0
@@ -72,6 +87,7 @@ class Far(quiet.Far):
         """Ends both subscriptions."""
         self._typed.close()
         self._untyped.close()
+        self._plain.close()
         super().close()
 
 
