@@ -16,7 +16,7 @@ import rdmaq
 
 from . import options as opt
 from .capture_write import write_capture
-from .demo import Demo
+from .demo import MESSAGES_MIN, Demo
 from .errors import CaptureError, OptionError
 from .feed import Feed, SyntheticFeed, open_capture_feed
 from .lines import LossyLines
@@ -184,8 +184,8 @@ def synth(out: Path, vlan: int | None, truth: Path | None, **options: Any) -> in
     short_help="Show it: subscribers are stopped and killed, nothing is unaccounted for."
 )
 @click.option(
-    "--messages", type=opt.COUNT, default=opt.MESSAGES_SYNTHETIC, show_default=True,
-    help="Messages of the synthetic day.",
+    "--messages", type=click.IntRange(min=MESSAGES_MIN), default=opt.MESSAGES_SYNTHETIC,
+    show_default=True, help=f"Messages of the synthetic day, at least {MESSAGES_MIN:,}.",
 )  # fmt: skip
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Its seed.")
 def demo(messages: int, seed: int) -> int:

@@ -20,6 +20,8 @@ PAUSED, STALLED, KILLED = 3, 4, 5
 # At the capture's pace the ring holds some 1.7 s of the feed: the pause is shorter, the stall
 # longer, and healthy subscribers have that long when the machine is busy.
 CAPACITY = "4MiB"
+# The last act is at 9 s; the feed sends some 40,000 messages a second after two quiet seconds.
+MESSAGES_MIN = 350_000
 FAULTS = LineFaults(loss=0.03)
 
 
@@ -28,7 +30,7 @@ class Demo:
 
     Args:
         console: To tell it to.
-        message_count: Messages of the synthetic day; 500,000 take about 15 s.
+        message_count: Messages of the synthetic day, at least `MESSAGES_MIN`; 500,000 take 15 s.
         seed: Of the day.
     """
 

@@ -64,6 +64,11 @@ def _maps_ring(pid: int) -> bool:
         return False
 
 
+def _sleep_count(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii")
+    return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
+
+
 @pytest.mark.parametrize(
     ("number", "status", "words"),
     [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
@@ -138,6 +143,24 @@ def test_publisher_that_is_killed_is_an_error_with_what_came_before(
     assert errors.startswith("error: ")
     assert errors.count("\n") == 1
     assert '"messages"' in output
+
+
+def test_subscriber_told_to_end_tells_what_it_got(start_rdmaq_md: Start) -> None:
+    address = f"local:md-told-{os.getpid()}"
+    start_rdmaq_md(
+        "publish", "--messages", 10_000_000, "--speed", 1, "--address", address,
+        "--wait-subscribers", 1,
+    )  # fmt: skip
+    subscriber = start_rdmaq_md("subscribe", "--address", address, "--timeout", 60, "--json")
+    wait_for(lambda: _maps_ring(subscriber.pid))
+    # It has slept and woken some more: it is reading.
+    sleeps = _sleep_count(subscriber.pid)
+    wait_for(lambda: _sleep_count(subscriber.pid) > sleeps + 10)
+    subscriber.send_signal(signal.SIGINT)
+    output, errors = subscriber.communicate(timeout=DEADLINE_SECONDS)
+    assert subscriber.returncode == 130
+    assert "Traceback" not in errors
+    assert "messages" in json.loads(output)
 
 
 @pytest.mark.slow
