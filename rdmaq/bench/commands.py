@@ -53,7 +53,7 @@ def common(function: Callable[..., None]) -> Callable[..., None]:
             type=click.FloatRange(0.1, 3600),
             default=_SECONDS_MAX,
             show_default=True,
-            help="No round begins after so long.",
+            help="Nothing new begins after so long (each has one round at least).",
         ),
     ):
         function = option(function)

@@ -51,7 +51,7 @@ class Near:
             )
             for number in range(subscribers)
         ]
-        self.watch.attach(self.children[0])
+        self.watch.attach(*self.children)
         self.losses: dict[str, list[dict[str, int]]] = {}
 
     def contenders(self, burst_count: int, batch: int) -> list[Contender]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from rdmaq._fast import ffi, lib
 from rdmaq.bench.children import Child
+from rdmaq.bench.neighbours import Neighbours
 
 _PAGE_BYTES = 4096
 _EXCHANGES = 1000
@@ -54,6 +55,7 @@ class Watch:
     Attributes:
         exchange_ns: what each quiet probe took, per exchange.
         void_count: measurements thrown away.
+        others_cpus: how many CPUs others than we used on average, after `look_round`.
     """
 
     def __init__(self) -> None:
@@ -63,10 +65,21 @@ class Watch:
         self._child: Child | None = None
         self.exchange_ns: list[float] = []
         self.void_count = 0
+        self._neighbours: Neighbours | None = None
+        self.others_cpus: float | None = None
 
-    def attach(self, child: Child) -> None:
-        """From now on `child` (whose `Far` derives from the one below) holds the other end."""
-        self._child = child
+    def attach(self, *children: Child) -> None:
+        """From now on the first child (its `Far` derives from the one below) holds the other end.
+
+        What CPU time others than these and we use from now on is theirs, and told.
+        """
+        self._child = children[0]
+        self._neighbours = Neighbours([os.getpid(), *(child.pid for child in children)])
+
+    def look_round(self) -> None:
+        """Notes what others used until now; must be called while the children live."""
+        if self._neighbours is not None:
+            self.others_cpus = self._neighbours.share()
 
     def _exchange(self, count: int, limit_ns: int) -> tuple[int, int]:
         assert self._child is not None

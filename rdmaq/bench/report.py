@@ -78,6 +78,8 @@ class Report:
     def quiet_notes(self) -> list[str]:
         """How many measurements were thrown away, and which rows should have been."""
         notes = [f"{self.watch.void_count} measurements were void (the probe beside them was slow)"]
+        if self.watch.others_cpus is not None:
+            notes.append(f"other programs used {self.watch.others_cpus:.2f} CPUs meanwhile")
         restless = [r.contender.title for r in self.results.values() if not r.is_quiet]
         if restless:
             notes.append(f"NEVER QUIET, figures of void rounds: {', '.join(restless)}")
@@ -96,6 +98,7 @@ class Report:
             },
             "quiet": all(r.is_quiet for r in self.results.values()),
             "void_measurements": self.watch.void_count,
+            "others_cpus": self.watch.others_cpus,
             "cpu_to_cpu_round_trip_ns": self.exchange_ns(),
             "notes": self.notes,
             **self.more,

@@ -87,7 +87,7 @@ def run_rounds(
         contenders: in the order in which they take turns.
         watch: attached to a child.
         rounds: how many.
-        seconds_max: no round begins after that many seconds (the first one always does).
+        seconds_max: nothing new begins after that many seconds, once all had their first round.
         tell: called with the number of each finished round.
     """
     results = {c.key: Result(contender=c) for c in contenders}
@@ -95,10 +95,12 @@ def run_rounds(
     watch.warm_up()
     for number in range(1, rounds + 1):
         for contender in contenders:
-            _measure(results[contender.key], watch, deadline)
+            if number == 1 or time.monotonic() < deadline:
+                _measure(results[contender.key], watch, deadline)
         tell(number)
         if time.monotonic() > deadline:
             break
+    watch.look_round()
     return results
 
 
