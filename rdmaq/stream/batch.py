@@ -16,8 +16,12 @@ from rdmaq._fast import ffi, lib
 if TYPE_CHECKING:
     from rdmaq.stream.cursor import Cursor
 
+_SEQUENCE = struct.Struct("=Q")
+_SEQUENCE_OFFSET = ffi.offsetof("struct rq_batch", "sequence")
 _TICKS = struct.Struct("=QQ")
 _TICKS_OFFSET = ffi.offsetof("struct rq_batch", "received_ticks")
+_COUNT = struct.Struct("=I")
+_COUNT_OFFSET = ffi.offsetof("struct rq_batch", "message_count")
 _NOTE = np.dtype([("ticks", "<u8"), ("message_count", "<u4"), ("reserved", "<u4")])
 
 
@@ -51,34 +55,22 @@ class Batch:
     number of messages; iterating gives `bytes` (untyped stream) or records (typed).
 
     Attributes:
-        sequence: of the first message.
         gap: None; a `Gap` in a batch without messages.
-        epoch: the publisher's incarnation.
     """
 
-    __slots__ = ("_count", "_cursor", "_found", "_notes", "_offsets", "_payload", "sequence")
+    # A poll makes one of these: what can be read later is kept as C wrote it, and read then.
+    __slots__ = ("_cursor", "_found", "_payload")
     gap: Gap | None = None
+    _offsets: Any = None  # untyped and more than one message: uint32, count + 1
+    _notes: bytes | None = None  # more than one frame: struct rq_frame_note each
 
-    def __init__(
-        self,
-        cursor: Cursor,
-        sequence: int,
-        count: int,
-        payload: Any,
-        found: bytes,
-        offsets: Any = None,
-        notes: bytes | None = None,
-    ) -> None:
+    def __init__(self, cursor: Cursor, payload: Any, found: bytes) -> None:
         self._cursor = cursor
-        self.sequence = sequence
-        self._count = count
         self._payload = payload  # bytes, or an array of the schema
-        self._offsets = offsets  # untyped and more than one message: uint32, count + 1
         self._found = found  # struct rq_batch
-        self._notes = notes  # more than one frame: struct rq_frame_note each
 
     def __len__(self) -> int:
-        return self._count
+        return int(_COUNT.unpack_from(self._found, _COUNT_OFFSET)[0])
 
     def __bool__(self) -> bool:
         return True  # a batch that holds a gap is something, too
@@ -89,7 +81,12 @@ class Batch:
     def __repr__(self) -> str:
         if self.gap is not None:
             return f"<Batch {self.gap}>"
-        return f"<Batch of {self._count} from sequence {self.sequence}>"
+        return f"<Batch of {len(self)} from sequence {self.sequence}>"
+
+    @property
+    def sequence(self) -> int:
+        """Of the first message; of a gap: the first lost one."""
+        return int(_SEQUENCE.unpack_from(self._found, _SEQUENCE_OFFSET)[0])
 
     @property
     def epoch(self) -> int:
@@ -115,9 +112,9 @@ class Batch:
         """
         dtype = self._cursor.dtype
         if dtype is not None:
-            return np.arange(self._count + 1, dtype=np.uint32) * np.uint32(dtype.itemsize)
+            return np.arange(len(self) + 1, dtype=np.uint32) * np.uint32(dtype.itemsize)
         if self._offsets is None:
-            return np.array([0, len(self._payload)][: self._count + 1], dtype=np.uint32)
+            return np.array([0, len(self._payload)][: len(self) + 1], dtype=np.uint32)
         return np.frombuffer(self._offsets, dtype=np.uint32)
 
     @property
@@ -128,8 +125,8 @@ class Batch:
         payload = self._payload
         if not isinstance(payload, bytes):
             payload = payload.tobytes()
-        if self._count <= 1:
-            return [payload] if self._count else []
+        if self._offsets is None:
+            return [payload] if self.gap is None else []
         ends = self.offsets.tolist()
         return [payload[a:b] for a, b in pairwise(ends)]
 
@@ -155,7 +152,7 @@ class Batch:
     def frame_counts(self) -> npt.NDArray[np.uint32]:
         """How many of the messages came in each frame: one entry a frame."""
         if self._notes is None:
-            return np.array([self._count], dtype=np.uint32)
+            return np.array([len(self)], dtype=np.uint32)
         return np.frombuffer(self._notes, dtype=_NOTE)["message_count"]
 
     @property
@@ -180,6 +177,29 @@ class Batch:
         return latencies
 
 
+class ManyBatch(Batch):
+    """A batch of several messages."""
+
+    __slots__ = ("_count", "_notes", "_offsets")
+
+    def __init__(
+        self,
+        cursor: Cursor,
+        payload: Any,
+        found: bytes,
+        count: int,
+        offsets: Any,
+        notes: bytes | None,
+    ) -> None:
+        super().__init__(cursor, payload, found)
+        self._count = count
+        self._offsets = offsets
+        self._notes = notes
+
+    def __len__(self) -> int:
+        return self._count
+
+
 class GapBatch(Batch):
     """A batch without messages that tells of a gap."""
 
@@ -187,5 +207,5 @@ class GapBatch(Batch):
     gap: Gap
 
     def __init__(self, cursor: Cursor, gap: Gap, found: bytes) -> None:
-        super().__init__(cursor, gap.first, 0, b"", found)
+        super().__init__(cursor, b"", found)
         self.gap = gap

@@ -13,7 +13,7 @@ import numpy as np
 from rdmaq._fast import error_text, ffi, lib
 from rdmaq.errors import SegmentError
 from rdmaq.shm.segment import Segment
-from rdmaq.stream.batch import Batch, Gap, GapBatch
+from rdmaq.stream.batch import Batch, Gap, GapBatch, ManyBatch
 from rdmaq.stream.buffers import Buffers
 
 _poll = lib.rq_reader_poll
@@ -87,17 +87,21 @@ class Cursor:
             self._buffers.make_scratch(count_max)
             self._count_max = count_max
         count = _poll(self.handle, self._poll, count_max, wait_ns)
-        if count <= 0:
-            return self._other(count, self._buffers)
-        found, buffers = self._found, self._buffers
-        size_bytes = found.payload_bytes
-        if size_bytes <= _COPY_OUT_BYTES_MAX or self._is_untyped:
-            payload = buffers.payload_bytes[:size_bytes]
-        else:
-            payload = buffers.take_records(size_bytes)
         if count == 1:
-            return Batch(self, found.sequence, 1, payload, buffers.found_bytes[:])
-        return self._many(count, payload, buffers)
+            buffers = self._buffers
+            payload = buffers.payload_bytes[: self._found.payload_bytes]
+            return Batch(self, payload, buffers.found_bytes[:])
+        return self._take_many(count)
+
+    def _take_many(self, count: int) -> Batch | int:
+        """Several messages, or none."""
+        buffers = self._buffers
+        if count <= 0:
+            return self._other(count, buffers)
+        size_bytes = buffers.found.payload_bytes
+        if size_bytes <= _COPY_OUT_BYTES_MAX or self._is_untyped:
+            return self._many(count, buffers.payload_bytes[:size_bytes], buffers)
+        return self._many(count, buffers.take_records(size_bytes), buffers)
 
     def _other(self, status: int, buffers: Buffers) -> int:
         """Remembers which buffers hold the answer that `gap` and its like explain."""
@@ -107,12 +111,11 @@ class Cursor:
     def _many(self, count: int, payload: Any, buffers: Buffers) -> Batch:
         found = buffers.found
         frames = found.frame_count
-        return Batch(
+        return ManyBatch(
             self,
-            found.sequence,
-            count,
             payload,
             buffers.found_bytes[:],
+            count,
             buffers.offsets_bytes[: 4 * count + 4] if self._is_untyped else None,
             buffers.notes_bytes[: _NOTE_BYTES * frames] if frames > 1 else None,
         )
@@ -143,10 +146,10 @@ class Cursor:
         begin = found.data_offset_bytes
         if self.dtype is not None:
             area = self.segment.data[begin : begin + found.payload_bytes].view(self.dtype)
-            return Batch(self, found.sequence, count, area, snapshot)
+            return Batch(self, area, snapshot)
         pairs = np.frombuffer(buffers.offsets_bytes[: 8 * count], dtype=np.uint32).reshape(-1, 2)
         area = self.segment.data[begin : begin + int(pairs[-1, 1])]
-        return BorrowedBatch(self, found.sequence, count, area, snapshot, pairs)
+        return BorrowedBatch(self, area, snapshot, count, pairs, None)
 
     def gap(self) -> GapBatch:
         """The gap that was the last answer (RQ_POLL_GAP)."""
@@ -216,7 +219,7 @@ class Cursor:
         self.hang_up()
 
 
-class BorrowedBatch(Batch):
+class BorrowedBatch(ManyBatch):
     """Messages of an untyped stream as memoryviews into the ring, each behind its length prefix."""
 
     __slots__ = ()

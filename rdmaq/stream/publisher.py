@@ -100,9 +100,9 @@ class Publisher(Handle):
         """
         if type(message) is not bytes or self._dtype is not None:
             message = encode.payload(message, self._dtype, self.name)
-        sequence = _send(self.handle, message, len(message))
+        sequence: int = _send(self.handle, message, len(message))
         if sequence > 0:
-            return int(sequence)
+            return sequence
         while sequence == 0:
             self._wait(len(message))
             sequence = _send(self.handle, message, len(message))

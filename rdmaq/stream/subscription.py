@@ -114,10 +114,10 @@ class Subscription(Handle):
             raise ValueError(f"max_messages={max_messages}: must be 1 to {_COUNT_MAX:,}")
         if into is None:
             found = self._take(max_messages, wait_ns)
-            if type(found) is Batch:
-                return found
         else:
             found = self._cursor.take_into(max_messages, wait_ns, into)
+        if isinstance(found, Batch):
+            return found
         deadline = None if timeout is None else time.monotonic() + timeout - wait_ns / 1e9
         while True:
             answer = self._answer(found, is_growable=into is None)
