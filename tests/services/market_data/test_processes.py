@@ -47,14 +47,23 @@ def is_alive(pid: int) -> bool:
 
 
 def attached(process: subprocess.Popen[str]) -> list[int]:
-    """Waits until the three subscribers have mapped the ring."""
+    """Waits until the three subscribers read the ring, and gives their process ids."""
 
     def have_ring() -> list[int]:
         found = [pid for pid in children(process.pid) if _maps_ring(pid)]
         return found if len(found) == 3 else []
 
     found: list[int] = wait_for(have_ring)
+    for pid in found:
+        wait_reading(pid)
     return found
+
+
+def wait_reading(pid: int) -> None:
+    """Waits until a process has mapped the ring, and has slept and woken some more since."""
+    wait_for(lambda: _maps_ring(pid))
+    sleeps = _sleep_count(pid)
+    wait_for(lambda: _sleep_count(pid) > sleeps + 10)
 
 
 def _maps_ring(pid: int) -> bool:
@@ -136,7 +145,7 @@ def test_publisher_that_is_killed_is_an_error_with_what_came_before(
         "--wait-subscribers", 1,
     )  # fmt: skip
     subscriber = start_rdmaq_md("subscribe", "--address", address, "--timeout", 60, "--json")
-    wait_for(lambda: _maps_ring(subscriber.pid))
+    wait_reading(subscriber.pid)
     publisher.kill()
     output, errors = subscriber.communicate(timeout=DEADLINE_SECONDS)
     assert subscriber.returncode == 2
@@ -152,10 +161,7 @@ def test_subscriber_told_to_end_tells_what_it_got(start_rdmaq_md: Start) -> None
         "--wait-subscribers", 1,
     )  # fmt: skip
     subscriber = start_rdmaq_md("subscribe", "--address", address, "--timeout", 60, "--json")
-    wait_for(lambda: _maps_ring(subscriber.pid))
-    # It has slept and woken some more: it is reading.
-    sleeps = _sleep_count(subscriber.pid)
-    wait_for(lambda: _sleep_count(subscriber.pid) > sleeps + 10)
+    wait_reading(subscriber.pid)
     subscriber.send_signal(signal.SIGINT)
     output, errors = subscriber.communicate(timeout=DEADLINE_SECONDS)
     assert subscriber.returncode == 130
