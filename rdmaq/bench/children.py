@@ -11,7 +11,7 @@ from typing import Any
 
 from rdmaq.errors import RdmaqError
 
-_END_SECONDS = 2.0
+_END_SECONDS = 0.5
 _ANSWER_SECONDS = 60.0
 
 
@@ -23,7 +23,7 @@ class Child:
     """One process that does what it is told: `start` a method there, `finish` to get its answer.
 
     Args:
-        role: a module `rdmaq.bench.<role>` whose class `Far` serves.
+        role: a module whose class `Far` serves.
         fds: descriptors that it inherits under their own numbers.
         arguments: of `Far(...)`; pickled.
     """
@@ -35,6 +35,7 @@ class Child:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [*command, str(os.getpid())],
                 pass_fds=[there.fileno(), *fds],
+                process_group=0,  # Ctrl-C is ours to handle
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )

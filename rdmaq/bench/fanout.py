@@ -42,7 +42,7 @@ class Near:
         self.children = [
             stack.enter_context(
                 Child(
-                    "fanout_far",
+                    "rdmaq.bench.fanout_far",
                     fds=(self.watch.fd,),
                     name=name,
                     words_fd=self.watch.fd,

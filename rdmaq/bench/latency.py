@@ -66,7 +66,7 @@ class Near:
         self.watch = stack.enter_context(Watch())
         self.child = stack.enter_context(
             Child(
-                "latency_far",
+                "rdmaq.bench.latency_far",
                 fds=(self.watch.fd, far_pipe.fileno(), *areas),
                 name=name,
                 capacity=capacity,

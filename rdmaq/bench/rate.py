@@ -50,7 +50,7 @@ class Near:
         self.watch = stack.enter_context(Watch())
         self.child = stack.enter_context(
             Child(
-                "rate_far",
+                "rdmaq.bench.rate_far",
                 fds=(self.watch.fd, area),
                 name=name,
                 batch=batch,

@@ -23,7 +23,7 @@ def die_with_parent(parent_pid: int) -> None:
 def serve(role: str, connection: Connection) -> None:
     """Runs one method of the role's `Far` after the other, until the parent hangs up."""
     try:
-        far = importlib.import_module(f"rdmaq.bench.{role}").Far(**connection.recv())
+        far = importlib.import_module(role).Far(**connection.recv())
     except Exception as error:  # told to the parent, which raises it
         connection.send((False, f"{type(error).__name__}: {error}"))
         return
@@ -43,11 +43,10 @@ def main() -> None:
     """Entry of the child process."""
     role, fd, parent_pid = sys.argv[1:]
     die_with_parent(int(parent_pid))
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     with Connection(int(fd)) as connection:
         try:
             serve(role, connection)
-        except (EOFError, BrokenPipeError):
+        except (EOFError, ConnectionError):
             return  # the parent hung up: the end
 
 

@@ -19,7 +19,7 @@ import sys, time
 from rdmaq.bench.children import Child
 from rdmaq.bench.quiet import Watch
 watch = Watch()
-child = Child("quiet", fds=(watch.fd,), words_fd=watch.fd)
+child = Child("rdmaq.bench.quiet", fds=(watch.fd,), words_fd=watch.fd)
 if sys.argv[1] == "busy":
     child.start("answer_words", count=1 << 40, limit_ns=60 * 10**9)
 print(child.pid, flush=True)
@@ -51,7 +51,7 @@ def test_child_dies_with_a_killed_parent(state: str) -> None:
 def test_closed_child_is_gone() -> None:
     """Also when it is in the middle of something that would take a minute."""
     with Watch() as watch:
-        with Child("quiet", fds=(watch.fd,), words_fd=watch.fd) as child:
+        with Child("rdmaq.bench.quiet", fds=(watch.fd,), words_fd=watch.fd) as child:
             child.start("answer_words", count=1 << 40, limit_ns=60_000_000_000)
         assert not is_running(child.pid)
 
@@ -60,7 +60,7 @@ def test_failure_in_the_child_is_raised_here() -> None:
     """An exception there ends the benchmark with its words."""
     with (
         Watch() as watch,
-        Child("quiet", fds=(watch.fd,), words_fd=watch.fd) as child,
+        Child("rdmaq.bench.quiet", fds=(watch.fd,), words_fd=watch.fd) as child,
         pytest.raises(BenchError, match="no_such_method"),
     ):
         child.call("no_such_method")
@@ -68,7 +68,7 @@ def test_failure_in_the_child_is_raised_here() -> None:
 
 def test_death_of_the_child_is_raised_here() -> None:
     """Somebody kills it: the next call says that it is gone."""
-    with Watch() as watch, Child("quiet", fds=(watch.fd,), words_fd=watch.fd) as child:
+    with Watch() as watch, Child("rdmaq.bench.quiet", fds=(watch.fd,), words_fd=watch.fd) as child:
         os.kill(child.pid, signal.SIGKILL)
         with pytest.raises(BenchError, match="is gone"):
             child.call("answer_words", count=1, limit_ns=1)

@@ -61,7 +61,7 @@ def test_measurement_beside_a_slow_probe_is_repeated() -> None:
 
 def test_probe_counts_exchanges_between_two_processes() -> None:
     """A real child answers: a thousand exchanges, or as many as the time allows."""
-    with Watch() as watch, Child("quiet", fds=(watch.fd,), words_fd=watch.fd) as child:
+    with Watch() as watch, Child("rdmaq.bench.quiet", fds=(watch.fd,), words_fd=watch.fd) as child:
         watch.attach(child)
         watch.warm_up()
         assert watch.is_quiet() == bool(watch.exchange_ns)
