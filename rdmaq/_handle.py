@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from contextlib import suppress
 from typing import NoReturn
 
 from rdmaq.errors import ClosedError
@@ -54,7 +55,8 @@ class Handle:
 def _after_fork_in_child() -> None:
     for handle in list(_handles):
         handle._is_forked = True
-        handle._forget()
+        with suppress(AttributeError):  # its making failed: there is nothing to let go of
+            handle._forget()
 
 
 os.register_at_fork(after_in_child=_after_fork_in_child)

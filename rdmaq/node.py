@@ -131,7 +131,8 @@ class Node(Handle):
         self.close()
 
     def _forget(self) -> None:
-        self._listener.forget()
+        if not self._is_closed:  # else its descriptors' numbers are somebody else's by now
+            self._listener.forget()
 
     # ---- heartbeats ------
 
