@@ -210,5 +210,8 @@ class Listener:
         if connection.pidfd is not None:
             self._selector.unregister(connection.pidfd)
             os.close(connection.pidfd)
-        if connection.on_gone is not None:
-            connection.on_gone()
+        # Forgotten at once: the serving loop's own variables may hold the connection for long, and
+        # this holds a publisher with its ring.
+        on_gone, connection.on_gone = connection.on_gone, None
+        if on_gone is not None:
+            on_gone()
