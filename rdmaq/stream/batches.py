@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rdmaq.errors import EndOfStream
@@ -83,15 +84,26 @@ class Batches:
             if not woken.done():
                 woken.set_result(None)
 
+        def wake_from_outside() -> bool:
+            with suppress(RuntimeError):  # the loop is closed: nobody sleeps there any more
+                loop.call_soon_threadsafe(wake)
+                return True
+            return False
+
         fds = [cursor.sock.fileno(), *([] if cursor.pidfd is None else [cursor.pidfd])]
         for fd in fds:
             loop.add_reader(fd, wake)
         timer = None if seconds is None else loop.call_later(seconds, wake)
+        cursor.wake_loop = wake_from_outside
         try:
-            await woken
+            if not subscription.closed:  # else it was closed before it knew how to wake us
+                await woken
         finally:
             for fd in fds:
                 loop.remove_reader(fd)
             if timer is not None:
                 timer.cancel()
+            cursor.wake_loop = None
+            if subscription.closed:
+                cursor.hang_up()
         cursor.drain()

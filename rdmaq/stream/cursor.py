@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -65,6 +66,7 @@ class Cursor:
         self.epoch = segment.description.epoch
         self.sock = sock
         self.pidfd = pidfd
+        self.wake_loop: Callable[[], bool] | None = None  # set while an event loop sleeps on us
         self._wait_mode = wait_mode
         self._buffers = Buffers(dtype, wait_mode)
         self._poll = self._buffers.poll
@@ -200,18 +202,23 @@ class Cursor:
         return counts
 
     def close(self) -> None:
-        """Wakes the thread inside, waits until it is out, and hangs up."""
+        """Wakes who waits inside: a thread is out when this returns; an event loop hangs up itself.
+
+        The loop watches the descriptors, so it must let go of them before they are closed.
+        """
         lib.rq_reader_close(self.handle)
-        self.hang_up()
+        wake_loop = self.wake_loop
+        if wake_loop is None or not wake_loop():
+            self.hang_up()
 
     def hang_up(self) -> None:
         """Closes socket and pidfd: all that may be done in a forked child."""
         with suppress(OSError):
             self.sock.close()
-        if self.pidfd is not None:
+        pidfd, self.pidfd = self.pidfd, None
+        if pidfd is not None:
             with suppress(OSError):
-                os.close(self.pidfd)
-            self.pidfd = None
+                os.close(pidfd)
 
     def forget(self) -> None:
         """In a forked child."""
