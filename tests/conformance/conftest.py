@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.conformance.child import Child
 from tests.conformance.rig import SHM, Link, Transport
 
 
@@ -21,3 +22,18 @@ def link(transport: Transport) -> Iterator[Link]:
     """A node and a peer of this process, closed after the test."""
     with Link(transport) as made:
         yield made
+
+
+@pytest.fixture
+def child(runtime_dir: object) -> Iterator[Child]:
+    """Another process, in the same runtime folder."""
+    with Child() as made:
+        yield made
+
+
+@pytest.fixture
+def publisher(child: Child, transport: Transport) -> Child:
+    """A child that is the node `rig`, with `pub` publishing the untyped stream "s"."""
+    child.run(f"node = rdmaq.Node({transport.address('rig')!r})")
+    child.run(f"pub = node.publish('s', capacity={transport.capacity_bytes})")
+    return child
