@@ -98,7 +98,7 @@ def test_closing_gives_back_descriptors_and_mappings(link: Link) -> None:
     """Twenty streams and subscriptions come and go: counts of both return to where they were."""
 
     def open_descriptors() -> int:
-        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a count, taken without opening more
+        return len(os.listdir("/proc/self/fd"))  # noqa: PTH208 - a mere count
 
     def come_and_go() -> None:
         with (
