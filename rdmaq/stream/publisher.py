@@ -252,6 +252,7 @@ class Publisher(Handle):
             messages=counts.messages,
             bytes=counts.bytes,
             frames=counts.frames,
+            ring_bytes=counts.tail_bytes - self.capacity_bytes,
             gaps=counts.gaps,
             stalls=counts.stalls,
             wakes=counts.wakes,

@@ -13,6 +13,8 @@ class PublisherStats:
         messages: published.
         bytes: payload bytes published, length prefixes included.
         frames: written, gap and heartbeat frames included.
+        ring_bytes: bytes of the ring written, headers and padding included: divided by the
+            capacity, how often it wrapped.
         gaps: upstream losses declared.
         stalls: times that a send found the gate shut (reliable mode).
         wakes: sleeping subscribers woken.
@@ -23,6 +25,7 @@ class PublisherStats:
     messages: int
     bytes: int
     frames: int
+    ring_bytes: int
     gaps: int
     stalls: int
     wakes: int

@@ -14,7 +14,6 @@ from .events import Delivery, Event, Loss, SessionBegin, SessionEnd
 from .pacing import Pacer
 
 TICK_SECONDS = 0.05
-FRAME_HEADER_BYTES = 32
 
 
 class StreamWriter(Protocol):
@@ -60,7 +59,7 @@ class PublishedSession:
     lost: list[ranges.Range] = field(default_factory=list)
     end_cause: str | None = None
     frames: int = 0
-    bytes: int = 0
+    ring_bytes: int = 0
     stalls: int = 0
 
     @property
@@ -79,7 +78,7 @@ class PublishedSession:
             "lost_ranges": self.lost,
             "end": self.end_cause,
             "ring_frames": self.frames,
-            "ring_bytes": self.bytes + FRAME_HEADER_BYTES * self.frames,
+            "ring_bytes": self.ring_bytes,
             "stalls": self.stalls,
         }
 
@@ -146,7 +145,8 @@ class FeedPublisher:
             return
         stats = self._stream.stats
         session = self.sessions[-1]
-        session.frames, session.bytes, session.stalls = stats.frames, stats.bytes, stats.stalls
+        session.frames, session.stalls = stats.frames, stats.stalls
+        session.ring_bytes = stats.ring_bytes
         self._stream.close()
         self._stream = None
 

@@ -26,7 +26,7 @@ def replay_json(replay: Replay, accounts: Sequence[SubscriberAccount]) -> dict[s
     """
     sessions = replay.publisher.sessions
     capacity_bytes = replay.capacity_bytes
-    ring_bytes = sum(session.as_json()["ring_bytes"] for session in sessions)
+    ring_bytes = sum(session.ring_bytes for session in sessions)
     return {
         "conserved": is_sound(accounts),
         "published": sum(session.published for session in sessions),
@@ -36,8 +36,8 @@ def replay_json(replay: Replay, accounts: Sequence[SubscriberAccount]) -> dict[s
         "ring": {
             "capacity_bytes": capacity_bytes,
             "flow": "reliable" if replay.settings.flow.is_reliable else "lossy",
-            "bytes_written_at_least": ring_bytes,
-            "wraps_at_least": ring_bytes // capacity_bytes if capacity_bytes else 0,
+            "bytes_written": ring_bytes,
+            "wraps": ring_bytes // capacity_bytes if capacity_bytes else 0,
         },
         "feed": replay.feed.describe(),
     }

@@ -40,7 +40,15 @@ class FakeStream:
     @property
     def stats(self) -> rdmaq.PublisherStats:
         return rdmaq.PublisherStats(
-            messages=2, bytes=6, frames=2, gaps=1, stalls=0, wakes=0, readers=0, readers_cut_off=0
+            messages=2,
+            bytes=6,
+            frames=2,
+            ring_bytes=128,
+            gaps=1,
+            stalls=0,
+            wakes=0,
+            readers=0,
+            readers_cut_off=0,
         )
 
 
