@@ -1,4 +1,4 @@
-/* Sizes and offsets of a segment: derived once, checked the same way for our own and a stranger's. */
+/* Sizes and offsets of a segment: derived once, checked alike for our own and a stranger's. */
 #include <errno.h>
 #include <string.h>
 

@@ -45,8 +45,8 @@ _Static_assert(offsetof(struct rq_descriptor, schema) == 336, "format 1");
 /*
  * A frame is a batch; frames are padded to 32 bytes.
  *
- *   0          8                  16               24              28     29            32
- *   | position | first sequence   | publish ticks  | payload bytes | kind | count (24)  | payload...
+ *   0          8                16              24              28     29           32
+ *   | position | first sequence | publish ticks | payload bytes | kind | count (24) | payload...
  */
 struct rq_frame_header {
     uint64_t position;

@@ -53,7 +53,7 @@ static int map_twice(int fd, const struct rq_descriptor *descriptor, int protect
     return 0;
 }
 
-/* Large pages where the kernel grants them, and no first-touch fault later. Both are best effort. */
+/* Large pages where the kernel grants them, and no first-touch fault later: both best effort. */
 static void warm(const struct rq_segment *segment, const struct rq_descriptor *descriptor) {
     if (descriptor->capacity_bytes >= RQ_HUGE_PAGE_BYTES) {
         madvise(segment->data, descriptor->capacity_bytes, MADV_COLLAPSE);
