@@ -31,7 +31,7 @@ class Child:
     def __init__(self, role: str, *, fds: Collection[int] = (), **arguments: Any) -> None:
         self._here, there = Pipe()
         with there:
-            command = [sys.executable, "-m", "rdmaq.bench.worker", role, str(there.fileno())]
+            command = [sys.executable, "-P", "-m", "rdmaq.bench.worker", role, str(there.fileno())]
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
                 [*command, str(os.getpid())],
                 pass_fds=[there.fileno(), *fds],
