@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import socket
 import threading
 from collections.abc import Callable, Collection
@@ -14,10 +15,13 @@ from rdmaq import errors
 from rdmaq._fast import error_text, ffi, lib, parse_bytes
 from rdmaq._handle import Handle
 from rdmaq.address import check_stream_name, local_name
+from rdmaq.shm import wire
 from rdmaq.shm.listener import Listener, Reply
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.flow import Flow, lossy
 from rdmaq.stream.publisher import Publisher
+
+_PACKET_SLACK_BYTES = 256  # of a page of streams: what stands around them
 
 
 class Node(Handle):
@@ -158,8 +162,10 @@ class Node(Handle):
 
     def _answer(self, request: dict[str, Any], sock: socket.socket) -> Reply:
         try:
+            if request.get("want") == "hello":
+                return Reply(message={"hello": self.address})
             if request.get("want") == "streams":
-                return self._list_streams()
+                return self._list_streams(request.get("after"))
             if request.get("want") == "subscribe":
                 return self._admit(request, sock)
             raise errors.HandoverError(
@@ -172,20 +178,20 @@ class Node(Handle):
                     message[attribute] = getattr(error, attribute)
             return Reply(message=message)
 
-    def _list_streams(self) -> Reply:
+    def _list_streams(self, after: Any) -> Reply:
+        """A page of the list: names above `after` in order, as many as one packet holds."""
+        if not isinstance(after, str):
+            raise errors.HandoverError("the request for streams does not say where to begin")
+        streams: list[dict[str, Any]] = []
+        room_bytes = wire.PACKET_BYTES_MAX - _PACKET_SLACK_BYTES
         with self._lock:
-            streams = [
-                {
-                    "name": p.name,
-                    "schema": p.schema_text,
-                    "capacity_bytes": p.capacity_bytes,
-                    "is_reliable": p.flow.is_reliable,
-                    "epoch": p.epoch,
-                    "next_sequence": p.next_sequence,
-                }
-                for p in self._streams.values()
-            ]
-        return Reply(message={"streams": streams})
+            for name in sorted(name for name in self._streams if name > after):
+                stream = _listing(self._streams[name])
+                room_bytes -= len(json.dumps(stream)) + 2
+                if streams and room_bytes < 0:
+                    return Reply(message={"streams": streams, "is_whole": False})
+                streams.append(stream)
+        return Reply(message={"streams": streams, "is_whole": True})
 
     def _admit(self, request: dict[str, Any], sock: socket.socket) -> Reply:
         name, schema_text = request.get("stream"), request.get("schema")
@@ -238,6 +244,17 @@ class Node(Handle):
             "pass timeout= seconds to wait for it",
             available=offered[:200],
         )
+
+
+def _listing(publisher: Publisher) -> dict[str, Any]:
+    return {
+        "name": publisher.name,
+        "schema": publisher.schema_text,
+        "capacity_bytes": publisher.capacity_bytes,
+        "is_reliable": publisher.flow.is_reliable,
+        "epoch": publisher.epoch,
+        "next_sequence": publisher.next_sequence,
+    }
 
 
 def _check_schema(publisher: Publisher, wanted_text: str) -> None:

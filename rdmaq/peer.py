@@ -69,16 +69,23 @@ class Peer(Handle):
         Raises:
             PeerNotFound: it is not there any more.
         """
-        with self._dial(0.0) as sock:
-            answer, unwanted = ask(sock, {"want": "streams"})
-        wire.close_all(unwanted)
-        try:
-            return [_stream_info(stream) for stream in answer["streams"]]
-        except (KeyError, TypeError) as error:
-            raise errors.HandoverError(
-                f"the node at {self.address} listed its streams in an unknown form: {error!r}; "
-                "run the same release on both sides"
-            ) from error
+        streams: list[StreamInfo] = []
+        is_whole = False
+        while not is_whole:
+            after = streams[-1].name if streams else ""
+            with self._dial(0.0) as sock:
+                answer, unwanted = ask(sock, {"want": "streams", "after": after})
+            wire.close_all(unwanted)
+            try:
+                page = [_stream_info(stream) for stream in answer["streams"]]
+                is_whole = bool(answer["is_whole"]) or not page or page[-1].name <= after
+            except (KeyError, TypeError, ValueError) as error:
+                raise errors.HandoverError(
+                    f"the node at {self.address} listed its streams in an unknown form: "
+                    f"{error!r}; run the same release on both sides"
+                ) from error
+            streams += page
+        return streams
 
     def subscribe(
         self,
@@ -211,7 +218,7 @@ def connect(address: str, *, timeout: float = 0.0, allow_uids: Collection[int] =
     """
     peer = Peer(address, allow_uids=allow_uids)
     with peer._dial(timeout) as sock:
-        _, unwanted = ask(sock, {"want": "streams"})
+        _, unwanted = ask(sock, {"want": "hello"})
     wire.close_all(unwanted)
     return peer
 
