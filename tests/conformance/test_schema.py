@@ -1,0 +1,156 @@
+"""Typed streams: which dtypes travel, what they look like on the other side, what is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rdmaq
+from tests.conformance.rig import TICK, Link, take
+
+DTYPES: dict[str, Any] = {
+    "scalar": "<i8",
+    "float": "f4",
+    "bool": "?",
+    "complex": "c16",
+    "text": "U7",
+    "bytes": "S5",
+    "raw": "V3",
+    "time": "datetime64[ns]",
+    "span": "timedelta64[us]",
+    "packed": [("a", "u1"), ("b", "<u8"), ("c", "<f4")],
+    "aligned": np.dtype([("a", "u1"), ("b", "<u8"), ("c", "<f4")], align=True),
+    "padded": np.dtype({"names": ["a"], "formats": ["<i4"], "offsets": [4], "itemsize": 64}),
+    "nested": [("head", [("kind", "u1"), ("at", "<u8")]), ("tail", "<i2")],
+    "nested aligned": np.dtype([("in", np.dtype([("x", "u1"), ("y", "<u4")], align=True))]),
+    "subarray": [("prices", "<i4", (5,)), ("grid", "<f8", (2, 3))],
+    "big-endian": [("a", ">i4"), ("b", ">f8"), ("c", "<i2")],
+    "array of structs": [("levels", [("price", ">i8"), ("size", "<u4")], (3,))],
+}
+
+
+def equal(left: np.dtype[Any], right: np.dtype[Any]) -> bool:
+    """Also in offsets, byte orders and alignment of each field: bytes mean the same."""
+    return left == right and left.itemsize == right.itemsize and left.fields == right.fields
+
+
+@pytest.mark.parametrize("what", DTYPES)
+def test_records_arrive_as_they_were_sent(link: Link, what: str) -> None:
+    """Random bytes in the fields; the reader's dtype, given or found, is the publisher's."""
+    dtype = np.dtype(DTYPES[what])
+    pub = link.publish(schema=dtype)
+    told, found = link.subscribe(schema=dtype), link.subscribe()
+    for sub in (told, found):
+        assert sub.schema is not None
+        assert equal(sub.schema, dtype)
+    if dtype.kind in "bU":  # not every bit pattern is a value
+        records = np.arange(9).astype(dtype)
+    else:
+        rng = np.random.default_rng(5)
+        records = np.frombuffer(rng.bytes(9 * dtype.itemsize), dtype=dtype)
+    pub.send_batch(records)
+    pub.send(records[:1].reshape(()))
+    for sub in (told, found):
+        batch = take(sub)
+        assert equal(batch.data.dtype, dtype)
+        assert batch.data[:9].tobytes() == records.tobytes()
+        assert repr(batch.data[9:].tolist()) == repr(records[:1].tolist()), "but for padding"
+    listed = link.peer.streams()[0].schema
+    assert listed is not None
+    assert equal(listed, dtype)
+
+
+REFUSED: dict[str, Any] = {
+    "object": "O",
+    "object in a field": [("a", "<i4"), ("b", "O")],
+    "nothing": "V0",
+    "empty text": "S",
+    "no fields": [],
+    "bare subarray": np.dtype(("<i4", (3,))),
+    "no dtype": "what?",
+    "number": 7,
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_dtype_that_cannot_be_shared_is_refused_on_both_sides(link: Link, what: str) -> None:
+    """SchemaError that names it; no stream is offered and no slot taken."""
+    with pytest.raises(rdmaq.SchemaError, match="schema"):
+        link.publish("odd", REFUSED[what])
+    assert link.peer.streams() == []
+    pub = link.publish("untyped")
+    with pytest.raises(rdmaq.SchemaError, match="schema"):
+        link.subscribe("untyped", REFUSED[what])
+    assert pub.reader_count == 0
+
+
+def test_schema_too_long_for_the_descriptor_is_refused(link: Link) -> None:
+    """Thousands of fields: CapacityError says how much room there is."""
+    wide = np.dtype([(f"field_with_a_long_name_{i}", "<i4") for i in range(1000)])
+    with pytest.raises(rdmaq.CapacityError, match="32,768"):
+        link.publish("wide", wide)
+    assert link.peer.streams() == []
+
+
+@pytest.mark.parametrize(
+    ("published", "expected"),
+    [
+        (TICK, [("ts", "<u8")]),
+        (TICK, np.dtype(TICK.descr, align=True)),
+        (TICK, [(name, TICK[name].newbyteorder(">")) for name in TICK.names or ()]),
+        (TICK, "<i8"),
+        (None, TICK),
+        ([("a", "<i4")], [("b", "<i4")]),
+    ],
+    ids=["field missing", "alignment", "byte order", "scalar", "untyped", "field name"],
+)
+def test_schema_mismatch_is_refused_at_subscribe_naming_both(
+    link: Link, published: Any, expected: Any
+) -> None:
+    """The text and the attributes hold both dtypes; nothing was subscribed."""
+    pub = link.publish(schema=published)
+    with pytest.raises(rdmaq.SchemaMismatch) as caught:
+        link.subscribe(schema=expected)
+    error = caught.value
+    assert error.expected == str(np.dtype(expected)).replace(", 'aligned': True", "")
+    assert error.actual == ("untyped" if published is None else str(np.dtype(published)))
+    assert error.expected in str(error)
+    assert error.actual in str(error)
+    assert pub.reader_count == 0
+
+
+def test_equal_dtypes_of_different_spelling_match(link: Link) -> None:
+    """What counts is the dtype, not the words for it."""
+    link.publish(schema=[("a", "<i4"), ("b", "<f8")])
+    for spelling in (
+        "=i4,=f8",
+        [("a", np.int32), ("b", float)],
+        np.dtype([("a", "i4"), ("b", "d")]),
+    ):
+        dtype = np.dtype(spelling)
+        dtype.names = ("a", "b")
+        link.subscribe(schema=dtype)
+
+
+def test_array_of_another_dtype_or_shape_is_refused_by_send_batch(link: Link) -> None:
+    """Nothing is converted in silence, and nothing published."""
+    pub, untyped = link.publish(schema="<i8"), link.publish("untyped")
+    for wrong in (np.arange(3, dtype="<i4"), np.arange(3.0), np.zeros((2, 2), "<i8"), np.int64(5)):
+        with pytest.raises(rdmaq.SchemaError):
+            pub.send_batch(wrong)
+    with pytest.raises(rdmaq.SchemaError, match="untyped"):
+        untyped.send_batch(np.arange(3))
+    assert pub.stats.frames == untyped.stats.frames == 0
+
+
+def test_strided_and_reversed_arrays_are_sent_in_their_order(link: Link) -> None:
+    """send_batch copies what is not contiguous; lists of numbers are an array, too."""
+    pub, sub = link.publish(schema="<i8"), link.subscribe()
+    array = np.arange(20, dtype="<i8")
+    pub.send_batch(array[::3])
+    pub.send_batch(array[::-1])
+    pub.send_batch([7, 8])
+    got = take(sub).data.tolist()
+    assert got == [*range(0, 20, 3), *range(19, -1, -1), 7, 8]
