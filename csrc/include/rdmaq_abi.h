@@ -289,14 +289,17 @@ int64_t rq_bench_publish(struct rq_publisher *publisher, const uint8_t *records,
                          uint64_t record_count, uint64_t record_bytes, uint64_t batch_count);
 int64_t rq_bench_drain(struct rq_reader *reader, uint8_t *out, uint64_t out_bytes,
                        uint32_t message_count_max, uint64_t message_count);
-/* The least that carries bytes between two processes, in `area`: shared, zeroed, aligned to 128
- * bytes, RQ_BENCH_PLAIN_HEADER_BYTES + slot_count * slot_bytes long. One writes, one reads; all
- * return count, 0 when the limit passed before, or -EMSGSIZE. */
+/* The least that carries bytes between two processes, in an area that both map from one zeroed
+ * memfd of rq_bench_plain_bytes; slot_count * slot_bytes is at most capacity_bytes. One writes, one
+ * reads; all return count, 0 when the limit passed before, or -EMSGSIZE. */
 #define RQ_BENCH_PLAIN_HEADER_BYTES 4096
 struct rq_bench_plain {
     uint64_t slot_count; /* a power of two */
     uint64_t slot_bytes;
 };
+uint64_t rq_bench_plain_bytes(uint64_t capacity_bytes);
+uint64_t *rq_bench_plain_map(int fd, uint64_t capacity_bytes); /* NULL: errno says why */
+void rq_bench_plain_unmap(uint64_t *area, uint64_t capacity_bytes);
 int64_t rq_bench_plain_write(uint64_t *area, const struct rq_bench_plain *shape,
                              const uint8_t *data, uint64_t data_bytes, uint64_t count,
                              uint64_t limit_ns);

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 from contextlib import ExitStack
 from typing import Any
@@ -20,7 +19,7 @@ def make_area(stack: ExitStack, capacity_bytes: int) -> int:
     """Memory for one ring, as a descriptor that a child inherits; `stack` closes it."""
     fd = os.memfd_create("rdmaq-bench-plain", os.MFD_CLOEXEC)
     stack.callback(os.close, fd)
-    os.posix_fallocate(fd, 0, lib.RQ_BENCH_PLAIN_HEADER_BYTES + capacity_bytes)
+    os.posix_fallocate(fd, 0, lib.rq_bench_plain_bytes(capacity_bytes))
     return fd
 
 
@@ -34,9 +33,6 @@ class PlainRing:
     """
 
     def __init__(self, fd: int, *, capacity_bytes: int, message_bytes: int) -> None:
-        area_bytes = lib.RQ_BENCH_PLAIN_HEADER_BYTES + capacity_bytes
-        self._map = mmap.mmap(fd, area_bytes, flags=mmap.MAP_SHARED | mmap.MAP_POPULATE)
-        self.area = ffi.from_buffer("uint64_t *", self._map)
         slot_bytes = max(_CACHE_LINE_BYTES, 1 << (message_bytes - 1).bit_length())
         self.shape = ffi.new("struct rq_bench_plain *")
         self.shape.slot_bytes = slot_bytes
@@ -47,6 +43,13 @@ class PlainRing:
                 f"a batch of {message_bytes:,} bytes does not fit twice into {capacity_bytes:,}: "
                 "raise --capacity or lower --batch"
             )
+        area = lib.rq_bench_plain_map(fd, capacity_bytes)
+        if area == ffi.NULL:
+            raise BenchError(
+                f"no room to map {capacity_bytes:,} bytes: {os.strerror(ffi.errno)}; "
+                "lower --capacity"
+            )
+        self.area = ffi.gc(area, lambda area: lib.rq_bench_plain_unmap(area, capacity_bytes))
 
     def write(self, message: Any, count: int) -> None:
         """Sends the same bytes `count` times; waits while the ring is full."""
@@ -82,7 +85,6 @@ class PlainRing:
     def close(self) -> None:
         """Unmaps; idempotent."""
         ffi.release(self.area)
-        self._map.close()
 
 
 def _whole(done: int) -> None:

@@ -32,6 +32,7 @@ class Ratio:
     Attributes:
         target: what the ratio should reach; None: told, not judged.
         is_at_most: the target bounds it from above.
+        best: the same of each one's best round, which neighbours disturb least.
     """
 
     key: str
@@ -39,6 +40,7 @@ class Ratio:
     value: float
     target: float | None = None
     is_at_most: bool = False
+    best: float | None = None
 
     @property
     def is_met(self) -> bool | None:
@@ -94,7 +96,8 @@ class Report:
             "settings": self.settings,
             "results": {key: result.as_json() for key, result in self.results.items()},
             "ratios": {
-                r.key: {"value": r.value, "target": r.target, "met": r.is_met} for r in self.ratios
+                r.key: {"value": r.value, "best": r.best, "target": r.target, "met": r.is_met}
+                for r in self.ratios
             },
             "quiet": all(r.is_quiet for r in self.results.values()),
             "void_measurements": self.watch.void_count,
@@ -143,11 +146,14 @@ def _cell(result: Result, column: Column) -> str:
 
 
 def _ratio_line(ratio: Ratio) -> str:
+    told = f"{ratio.title}: {ratio.value:.2f}"
+    if ratio.best is not None:
+        told += f" (best rounds: {ratio.best:.2f})"
     if ratio.target is None:
-        return f"{ratio.title}: {ratio.value:.2f}"
+        return told
     verdict = "[green]met[/green]" if ratio.is_met else "[red]missed[/red]"
     side = "at most" if ratio.is_at_most else "at least"
-    return f"{ratio.title}: {ratio.value:.2f} (target: {side} {ratio.target:g}, {verdict})"
+    return f"{told}; target: {side} {ratio.target:g}, {verdict}"
 
 
 def show_us(value_ns: float) -> str:
