@@ -20,7 +20,9 @@ def test_streams_lists_what_is_on_offer(rdmaq_json: Run) -> None:
         assert rdmaq_json("streams", "local:shop") == []
         node.publish("words", capacity="64KiB").send(b"one")
         node.publish("prices", PRICE, flow=rdmaq.reliable())
-        words, prices = rdmaq_json("streams", "local:shop")
+        found = {stream["name"]: stream for stream in rdmaq_json("streams", "local:shop")}
+    assert set(found) == {"words", "prices"}
+    words, prices = found["words"], found["prices"]
     assert words["epoch"] > 0
     assert words == {
         "name": "words",
