@@ -37,9 +37,10 @@ class Segment:
     Attributes:
         data: uint8 array over the data area, mapped twice: `2 * capacity_bytes` long. Read-only
             for everybody but the publisher.
+        view: the same as a memoryview.
     """
 
-    __slots__ = ("_data_pointer", "data", "description", "pointer")
+    __slots__ = ("_data_pointer", "data", "description", "pointer", "view")
 
     def __init__(self, pointer: Any, description: Description, *, is_writable: bool) -> None:
         self.pointer = pointer
@@ -49,8 +50,8 @@ class Segment:
             lib.rq_segment_data(pointer), lambda _, segment=pointer: lib.rq_segment_free(segment)
         )
         buffer = ffi.buffer(self._data_pointer, 2 * description.capacity_bytes)
-        view = memoryview(buffer) if is_writable else memoryview(buffer).toreadonly()
-        self.data: npt.NDArray[np.uint8] = np.frombuffer(view, dtype=np.uint8)
+        self.view = memoryview(buffer) if is_writable else memoryview(buffer).toreadonly()
+        self.data: npt.NDArray[np.uint8] = np.frombuffer(self.view, dtype=np.uint8)
 
 
 def host_id() -> bytes:

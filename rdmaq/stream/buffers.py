@@ -63,26 +63,27 @@ class Buffers:
         self.count_max = count_max
         if self._dtype is None:
             self.make_offsets(count_max + 1)
-            size_bytes = max(_SCRATCH_BYTES_UNTYPED, bytes_min)
+            self._scratch = np.empty(max(_SCRATCH_BYTES_UNTYPED, bytes_min), dtype=np.uint8)
         else:
-            wanted_bytes = min(count_max * self._dtype.itemsize, _SCRATCH_BYTES_TYPED_MAX)
-            size_bytes = max(wanted_bytes, bytes_min, self._dtype.itemsize)
-        self._scratch = np.empty(size_bytes, dtype=np.uint8)
+            record_bytes = self._dtype.itemsize
+            wanted_bytes = min(count_max * record_bytes, _SCRATCH_BYTES_TYPED_MAX)
+            record_count = -(-max(wanted_bytes, bytes_min) // record_bytes)
+            self._scratch = np.empty(record_count, dtype=self._dtype)
         self._point_at(self._scratch)
 
-    def take_records(self, size_bytes: int) -> Any:
-        """The first bytes of the scratch as a read-only array of its own.
+    def take_records(self, count: int) -> Any:
+        """The first records of the scratch as a read-only array of its own.
 
         Large batches go with their buffer when they fill most of it: one copy, not two.
         """
-        if 2 * size_bytes >= len(self._scratch):
-            records = self._scratch[:size_bytes]
-            self._scratch = np.empty(len(self._scratch), dtype=np.uint8)
+        if 2 * count >= len(self._scratch):
+            records = self._scratch[:count]
+            self._scratch = np.empty(len(self._scratch), dtype=self._dtype)
             self._point_at(self._scratch)
         else:
-            records = self._scratch[:size_bytes].copy()
+            records = self._scratch[:count].copy()
         records.flags.writeable = False
-        return records.view(self._dtype)
+        return records
 
     def use(self, into: Any, count_max: int) -> None:
         """Points C at the user's own buffer; kept until another one is used.
@@ -91,10 +92,10 @@ class Buffers:
             ValueError: it is not writable and contiguous, or (typed) of another dtype.
         """
         if into is not self._into:
-            is_array = isinstance(into, np.ndarray)
-            if self._dtype is not None and not (is_array and into.dtype == self._dtype):
+            is_list = isinstance(into, np.ndarray) and into.ndim == 1
+            if self._dtype is not None and not (is_list and into.dtype == self._dtype):
                 raise ValueError(
-                    f"into= must be an array of the stream's dtype {self._dtype}: "
+                    f"into= must be a 1-D array of the stream's dtype {self._dtype}: "
                     "make one by np.empty(count, sub.schema)"
                 )
             try:
@@ -105,17 +106,16 @@ class Buffers:
                     f"into= cannot be written to: {error}; give a writable contiguous array or "
                     "bytearray"
                 ) from error
-            self._scratch = view
+            self._scratch = view if self._dtype is None else into
             self._into = into
         if count_max > self.count_max:
             self.count_max = count_max
             if self._dtype is None:
                 self.make_offsets(count_max + 1)
 
-    def taken_into(self) -> Any:
-        """The part of the user's buffer that the last poll filled."""
-        payload = self._scratch[: self.found.payload_bytes]
-        return payload if self._dtype is None else payload.view(self._dtype)
+    def taken_into(self, count: int) -> Any:
+        """The part of the user's buffer that the last poll filled with `count` messages."""
+        return self._scratch[: self.found.payload_bytes if self._dtype is None else count]
 
     def _point_at(self, area: Any) -> None:
         out = ffi.from_buffer("uint8_t *", area, require_writable=True)

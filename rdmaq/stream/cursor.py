@@ -103,7 +103,7 @@ class Cursor:
         size_bytes = buffers.found.payload_bytes
         if size_bytes <= _COPY_OUT_BYTES_MAX or self._is_untyped:
             return self._many(count, buffers.payload_bytes[:size_bytes], buffers)
-        return self._many(count, buffers.take_records(size_bytes), buffers)
+        return self._many(count, buffers.take_records(count), buffers)
 
     def _other(self, status: int, buffers: Buffers) -> int:
         """Remembers which buffers hold the answer that `gap` and its like explain."""
@@ -131,7 +131,7 @@ class Cursor:
         count = _poll(self.handle, buffers.poll, count_max, wait_ns)
         if count <= 0:
             return self._other(count, buffers)
-        return self._many(count, buffers.taken_into(), buffers)
+        return self._many(count, buffers.taken_into(count), buffers)
 
     def lend(self, count_max: int, wait_ns: int) -> Batch | int:
         """As `take`, but the batch is a window into the ring; `give_back` ends it."""
@@ -147,7 +147,7 @@ class Cursor:
         found, snapshot = buffers.found, buffers.found_bytes[:]
         begin = found.data_offset_bytes
         if self.dtype is not None:
-            area = self.segment.data[begin : begin + found.payload_bytes].view(self.dtype)
+            area = np.frombuffer(self.segment.view, self.dtype, count, begin)
             return Batch(self, area, snapshot)
         pairs = np.frombuffer(buffers.offsets_bytes[: 8 * count], dtype=np.uint32).reshape(-1, 2)
         area = self.segment.data[begin : begin + int(pairs[-1, 1])]

@@ -13,6 +13,7 @@ from rdmaq._fast import lib
 from rdmaq.errors import SchemaError
 
 _PREFIX_BYTES = 2
+_PREFIXES = [size.to_bytes(_PREFIX_BYTES, "big") for size in range(512)]  # of the usual sizes
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,8 +127,11 @@ def pieces(payloads: list[Any], message_bytes_max: int) -> Iterator[tuple[bytes,
     limit_bytes = min(lib.RQ_BLOCK_PAYLOAD_BYTES_MAX, message_bytes_max - _PREFIX_BYTES)
     run: list[bytes] = []
     for message in payloads:
-        if len(message) <= limit_bytes:
-            run += (len(message).to_bytes(_PREFIX_BYTES, "big"), message)
+        size_bytes = len(message)
+        if size_bytes <= limit_bytes:
+            short = size_bytes < len(_PREFIXES)
+            prefix = _PREFIXES[size_bytes] if short else size_bytes.to_bytes(_PREFIX_BYTES, "big")
+            run += (prefix, message)
             continue
         if run:
             yield b"".join(run), len(run) // 2

@@ -33,6 +33,8 @@ class Publisher(Handle):
     __slots__ = (
         "_dtype",
         "_flow",
+        "_last_pointer",
+        "_last_records",
         "_on_close",
         "_segment_fd",
         "_taken",
@@ -61,6 +63,8 @@ class Publisher(Handle):
         self._dtype = dtype
         self._flow = flow
         self._on_close = on_close
+        self._last_records: Any = None
+        self._last_pointer: Any = ffi.NULL
         self._taken = ffi.new("struct rq_taken *")
         self.segment, self._segment_fd = segments.create(
             name,
@@ -115,24 +119,28 @@ class Publisher(Handle):
 
         Args:
             records: 1-D array of the stream's dtype (copied first if it is not contiguous). An
-                empty one publishes nothing and returns the next sequence.
+                empty one publishes nothing and returns the next sequence. The bytes are yours again
+                when the call returns; the array object is kept until another one is sent, so that
+                sending it again is cheap (and cannot be resized in place meanwhile).
 
         Raises:
             SchemaError: untyped stream, other dtype or more than one dimension.
             NotEnoughReaders: reliable stream; `.sent` records were published, the rest not.
         """
-        array = encode.records(records, self._dtype, self.name)
-        count = len(array)
-        if count == 0:
-            return self.next_sequence
-        pointer = ffi.from_buffer("uint8_t *", array)
-        sequence = _send_records(self.handle, pointer, count, self._taken)
+        if not (
+            records is self._last_records and records.dtype is self._dtype and records.ndim == 1
+        ):
+            self._look_at(records)
+        count = len(self._last_records)
+        pointer = self._last_pointer
+        sequence: int = _send_records(self.handle, pointer, count, self._taken)
         if sequence > 0:
-            return int(sequence)
-        record_bytes = array.dtype.itemsize
+            return sequence
+        if sequence == 0 and count == 0:
+            return self.next_sequence
         return self._finish(
             sequence,
-            record_bytes,
+            self._last_records.dtype.itemsize,
             lambda sent, sent_bytes: _send_records(
                 self.handle, pointer + sent_bytes, count - sent, self._taken
             ),
@@ -165,7 +173,7 @@ class Publisher(Handle):
         if isinstance(messages, encode.MessageBlocks):
             encode.check_blocks(messages)
             return self._send_blocks(messages.buffer, messages.count, first_sequence or 0)
-        payloads = [encode.payload(m, None, self.name) for m in messages]
+        payloads = [m if type(m) is bytes else encode.payload(m, None, self.name) for m in messages]
         return self._send_list(payloads, first_sequence)
 
     def send_gap(self, first: int, last: int) -> int:
@@ -300,6 +308,12 @@ class Publisher(Handle):
 
     # ---- when the gate is shut, or the call refused ------
 
+    def _look_at(self, records: npt.ArrayLike) -> None:
+        """Checks an array that `send_batch` has not seen last time, and finds its bytes."""
+        array = encode.records(records, self._dtype, self.name)
+        self._last_pointer = ffi.from_buffer("uint8_t *", array)
+        self._last_records = array
+
     def _send_blocks(self, buffer: Any, count: int, first_sequence: int) -> int:
         view = memoryview(buffer)
         pointer = ffi.from_buffer("uint8_t *", buffer)
@@ -325,21 +339,20 @@ class Publisher(Handle):
         )
 
     def _send_list(self, payloads: list[Any], first_sequence: int | None) -> int:
-        limit_bytes = self.message_bytes_max
-        for payload in payloads:
-            if len(payload) > limit_bytes:
-                raise refusals.too_large(self, len(payload))
-        first = self._send_blocks(b"", 0, first_sequence or 0)
+        longest_bytes = max(map(len, payloads), default=0)
+        if longest_bytes > self.message_bytes_max:
+            raise refusals.too_large(self, longest_bytes)
+        first = 0
+        if first_sequence is not None or not payloads:
+            first = self._send_blocks(b"", 0, first_sequence or 0)
         sent = 0
-        for piece, count in encode.pieces(payloads, limit_bytes):
+        for piece, count in encode.pieces(payloads, self.message_bytes_max):
             try:
-                if count:
-                    self._send_blocks(piece, count, 0)
-                else:
-                    self.send(piece)
+                sequence = self._send_blocks(piece, count, 0) if count else self.send(piece)
             except errors.NotEnoughReaders as error:
                 error.sent += sent
                 raise
+            first = first or sequence
             sent += count or 1
         return first
 
