@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import socket
 import threading
 from collections.abc import Callable, Collection
@@ -214,11 +215,21 @@ class Node(Handle):
             return self._grant(publisher, start, value, sock)
 
     def _grant(self, publisher: Publisher, start: int, value: int, sock: socket.socket) -> Reply:
+        # First what the system may refuse: whoever was admitted must get the grant.
+        try:
+            segment_fd = publisher.duplicate_segment_fd()
+        except OSError as error:
+            raise errors.HandoverError(
+                f"stream {publisher.name!r} cannot be handed over: {error}; raise the node's "
+                "limit of open files (ulimit -n)"
+            ) from error
         control_fd = ffi.new("int *")
         position, sequence = ffi.new("uint64_t *"), ffi.new("uint64_t *")
         slot = lib.rq_publisher_admit(
             publisher.handle, start, value, sock.fileno(), control_fd, position, sequence
         )
+        if slot < 0:
+            os.close(segment_fd)
         if slot == -errno.ENOSPC:
             raise errors.TooManyReaders(
                 f"stream {publisher.name!r} has {lib.RQ_READERS_MAX} subscribers, its limit: "
@@ -232,7 +243,7 @@ class Node(Handle):
             )
         return Reply(
             message={"slot": slot, "position": position[0], "sequence": sequence[0]},
-            descriptors=[publisher.duplicate_segment_fd(), control_fd[0]],
+            descriptors=[segment_fd, control_fd[0]],
             on_gone=_dismissal(publisher, slot),
         )
 

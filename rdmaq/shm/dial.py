@@ -23,8 +23,10 @@ def dial(name: str, *, timeout: float, allow_uids: Collection[int]) -> socket.so
     Raises:
         PeerNotFound: nobody listens there.
         AccessDenied: the listener runs as another user, or the socket may not be opened.
+        HandoverError: it is there and does not accept.
     """
     deadline = time.monotonic() + timeout
+    busy_deadline = time.monotonic() + _ANSWER_SECONDS_MAX
     path = socket_path(name)
     while True:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
@@ -32,7 +34,15 @@ def dial(name: str, *, timeout: float, allow_uids: Collection[int]) -> socket.so
             sock.settimeout(_ANSWER_SECONDS_MAX)
             sock.connect(os.fspath(path))
             _check_listener(sock, name, allow_uids)
-        except (FileNotFoundError, ConnectionRefusedError, BlockingIOError) as error:
+        except BlockingIOError as error:  # it is there, and has a queue at the door
+            sock.close()
+            if time.monotonic() >= max(deadline, busy_deadline):
+                raise errors.HandoverError(
+                    f"the node at 'local:{name}' accepts no connection: its queue of callers is "
+                    "full; is its process stopped?"
+                ) from error
+            time.sleep(_RETRY_SECONDS)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
             sock.close()
             if time.monotonic() >= deadline:
                 raise errors.PeerNotFound(
@@ -95,8 +105,8 @@ def _refusal(answer: dict[str, Any]) -> errors.RdmaqError:
         return errors.SchemaMismatch(
             text, expected=str(answer.get("expected", "")), actual=str(answer.get("actual", ""))
         )
-    refusals: dict[Any, type[errors.RdmaqError]] = {
+    refusals: dict[str, type[errors.RdmaqError]] = {
         "AccessDenied": errors.AccessDenied,
         "TooManyReaders": errors.TooManyReaders,
     }
-    return refusals.get(kind, errors.HandoverError)(text)
+    return refusals.get(str(kind), errors.HandoverError)(text)

@@ -185,7 +185,12 @@ class Listener:
             self._drop(connection)
             return
         wire.close_all(unwanted)
-        reply = self._handler(request, connection.sock)
+        try:
+            reply = self._handler(request, connection.sock)
+        except Exception:  # a bug of ours, or of the system: it costs this peer, not the others
+            _log.exception("a request of process %d could not be answered", connection.pid)
+            self._drop(connection)
+            return
         connection.on_gone = reply.on_gone
         connection.deadline = None
         try:
