@@ -83,7 +83,11 @@ def ask(sock: socket.socket, request: dict[str, Any]) -> tuple[dict[str, Any], l
     with suppress(OSError):  # a refusal may be waiting: it explains more than EPIPE does
         wire.send_packet(sock, request, [])
     try:
-        answer, descriptors = wire.receive_packet(sock)
+        try:
+            answer, descriptors = wire.receive_packet(sock)
+        except ConnectionResetError:
+            # It hung up without reading what we asked; its refusal stands behind that error.
+            answer, descriptors = wire.receive_packet(sock)
     except OSError as error:
         raise errors.HandoverError(
             f"the node did not answer: {error}; is its process stopped?"
