@@ -33,7 +33,9 @@ def local_name(address: str) -> str:
             f"address {address!r} names a host: this version serves one host by shared memory "
             "only; use 'local:NAME' on that host"
         )
-    raise AddressError(f"address {address!r} has no known form: write 'local:NAME'")
+    raise AddressError(
+        f"address {address!r} names no transport: it has no known form; write 'local:NAME'"
+    )
 
 
 def check_stream_name(name: str) -> str:

@@ -232,7 +232,7 @@ class Node(Handle):
             os.close(segment_fd)
         if slot == -errno.ENOSPC:
             raise errors.TooManyReaders(
-                f"stream {publisher.name!r} has {lib.RQ_READERS_MAX} subscribers, its limit: "
+                f"stream {publisher.name!r} has {lib.RQ_READERS_MAX} subscribers: that is its limit; "
                 "close some"
             )
         if slot == -errno.ESHUTDOWN:  # closed between the look-up and here

@@ -57,7 +57,7 @@ def refusal(
         )
     if code == -errno.EALREADY:
         return errors.ConcurrentUse(
-            f"a claim of stream {name!r} is open: end its with-block before you send"
+            f"a claim of stream {name!r} is open: one thing at a time; end its with-block before you send"
         )
     if code == -errno.EBUSY:
         return errors.ConcurrentUse(
