@@ -23,6 +23,7 @@ RECORD = np.dtype(
 )
 #: What the table is about, and what is held against it.
 HEADLINE, BARE_C, FRESH, SINGLE = "batch_into", "c_copy", "batch_copy", "single"
+PLAIN_C = "plain_c"
 #: Messages of one `send_many`.
 MANY = 64
 _STALL_SECONDS = 10.0
@@ -66,7 +67,7 @@ class Near:
         dense = [
             (HEADLINE, "send_batch -> poll(into=)", self._send_batches, "poll_into"),
             (BARE_C, "the same ring in C, copied out", self._send_in_c, "drain_in_c"),
-            ("plain_c", "plain slots in C, nothing else", self._send_plainly, "drain_plainly"),
+            (PLAIN_C, "plain slots in C, nothing else", self._send_plainly, "drain_plainly"),
             (FRESH, "send_batch -> poll, fresh arrays", self._send_batches, "poll"),
             ("batch_view", "send_batch -> view, borrowed", self._send_batches, "view"),
         ]

@@ -60,7 +60,7 @@ def test_rate_holds_dense_batches_against_c(rdmaq_json: Run) -> None:
     check_shape(report, RATE)
     dense = {"batch_into", "c_copy", "plain_c", "batch_copy", "batch_view"}
     assert set(report["results"]) == {*dense, "single", "many", "blocks"}
-    assert report["ratios"]["into_of_c"]["target"] == 0.8
+    assert report["ratios"]["into_of_plain_c"]["target"] == 0.8
 
 
 def test_fanout_accounts_for_every_message_of_every_subscriber(rdmaq_json: Run) -> None:
