@@ -5,6 +5,8 @@
  */
 #include "ring/ledger.h"
 
+#define SEARCH_TRIES_MAX 64
+
 static void load_entry(const struct rq_reader *reader, uint64_t number,
                        struct rq_gap_payload *out) {
     const struct rq_ledger_entry *entry = reader->segment.ledger + number % RQ_LEDGER_ENTRIES;
@@ -19,20 +21,24 @@ static uint64_t oldest_entry(uint64_t count) {
 
 int rq_ledger_find(const struct rq_reader *reader, uint64_t sequence, struct rq_gap_payload *out) {
     uint64_t count = atomic_load_explicit(&reader->live->ledger_count, memory_order_acquire);
-    uint64_t low = oldest_entry(count), high = count;
-    while (low < high) {
-        uint64_t middle = low + (high - low) / 2;
-        struct rq_gap_payload entry;
-        load_entry(reader, middle, &entry);
-        if (entry.last < sequence)
-            low = middle + 1;
-        else
-            high = middle;
+    for (int tries = 0; tries < SEARCH_TRIES_MAX; tries++) {
+        uint64_t low = oldest_entry(count), high = count;
+        while (low < high) {
+            uint64_t middle = low + (high - low) / 2;
+            struct rq_gap_payload entry;
+            load_entry(reader, middle, &entry);
+            if (entry.last < sequence)
+                low = middle + 1;
+            else
+                high = middle;
+        }
+        if (low >= count) return 0;
+        load_entry(reader, low, out);
+        /* Pairs with begin_burst in rq_write_ledger: re-load, then believe. */
+        atomic_thread_fence(memory_order_acquire);
+        count = atomic_load_explicit(&reader->live->ledger_count, memory_order_acquire);
+        if (low >= oldest_entry(count)) return out->first <= out->last && out->last >= sequence;
+        /* An entry that was written over meanwhile may have led the search astray: again. */
     }
-    if (low >= count) return 0;
-    load_entry(reader, low, out);
-    /* Pairs with begin_burst in rq_write_ledger: re-load, then believe. */
-    atomic_thread_fence(memory_order_acquire);
-    count = atomic_load_explicit(&reader->live->ledger_count, memory_order_acquire);
-    return low >= oldest_entry(count) && out->first <= out->last && out->last >= sequence;
+    return 0;
 }
