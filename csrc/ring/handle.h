@@ -36,8 +36,16 @@ static inline int rq_handle_begin_close(struct rq_handle *handle) {
     return atomic_exchange_explicit(&handle->is_closing, 1, memory_order_seq_cst) == 0;
 }
 
+/* 1 when nobody is inside (any more); else lets others run. */
+static inline int rq_handle_try_idle(struct rq_handle *handle) {
+    if (!atomic_exchange_explicit(&handle->busy, 1, memory_order_acquire)) return 1;
+    sched_yield();
+    return 0;
+}
+
 static inline void rq_handle_wait_idle(struct rq_handle *handle) {
-    while (atomic_exchange_explicit(&handle->busy, 1, memory_order_acquire)) sched_yield();
+    while (!rq_handle_try_idle(handle)) {
+    }
 }
 
 #endif

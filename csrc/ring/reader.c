@@ -230,9 +230,12 @@ void rq_frame_latencies_ns(const struct rq_frame_note *notes, uint32_t note_coun
 
 int rq_reader_close(struct rq_reader *reader) {
     if (!rq_handle_begin_close(&reader->handle)) return 0;
-    /* Whoever sleeps inside wakes, and so does everybody else's reader: they look and sleep on. */
-    rq_futex_wake(&reader->live->wake_seq);
-    rq_handle_wait_idle(&reader->handle);
+    /* Whoever sleeps inside wakes, and so does everybody else's reader: they look and sleep on.
+     * Again and again, since the one inside may be about to sleep: it looked before we began, and
+     * we cannot change wake_seq, which is the publisher's. */
+    do {
+        rq_futex_wake(&reader->live->wake_seq);
+    } while (!rq_handle_try_idle(&reader->handle));
     return 0;
 }
 
