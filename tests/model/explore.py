@@ -1,0 +1,421 @@
+"""Breadth-first over all interleavings and all stale reads; a broken law comes with its trace."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from tests.model.machine import (
+    ACQUIRE,
+    GHOSTS,
+    RELAXED,
+    RELEASE,
+    SEQ_CST,
+    Call,
+    Memory,
+    Step,
+    Store,
+    Thread,
+    View,
+    Violation,
+    join,
+)
+
+Line = tuple[str, str, str]  # thread, C function, what it does
+
+
+class State(NamedTuple):
+    """Everything at one moment; `memory` is a number in the explorer's table of memories."""
+
+    memory: int
+    shared: View  # what the seq_cst fences have seen
+    threads: tuple[Thread, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """What an exploration came to. `trace` is empty when every law holds."""
+
+    state_count: int
+    bodies: frozenset[str] = frozenset()
+    broken: str = ""
+    trace: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the trace as a person reads it."""
+        if not self.broken:
+            return f"all laws hold in {self.state_count:,} states"
+        return "\n".join([*self.trace, f"=> {self.broken}"])
+
+
+def traced(lines: Iterable[Line]) -> tuple[str, ...]:
+    """One line for all that a thread does in a row in one C function."""
+    groups = groupby(lines, key=lambda line: line[:2])
+    return tuple(
+        f"{name:<11} {where:<24} {'; '.join(what for _, _, what in group)}"
+        for (name, where), group in groups
+    )
+
+
+class Explorer:
+    """Explores one scenario.
+
+    Args:
+        initial: each location's first value.
+        programs: each thread's first body and its arguments, by name.
+        may_stop: judges a state in which no thread can go on: "" if it is a good end, else
+            what is wrong. Gets the threads and a function that reads a location's newest value.
+        first: a thread that runs to its end before the others begin. Sound for one that reads
+            nothing of theirs: they may read its older stores all the same.
+        stores_kept: how many stores of one location can be read; 0: all. Who waits in a loop
+            stores without end: a store is seen, or passed by, when so many newer ones are made.
+    """
+
+    def __init__(
+        self,
+        initial: Mapping[str, Any],
+        programs: Mapping[str, Call],
+        *,
+        may_stop: Callable[[tuple[Thread, ...], Callable[[str], Any]], str],
+        first: str = "",
+        stores_kept: int = 0,
+    ) -> None:
+        self._stores_kept = stores_kept
+        self._index = {name: number for number, name in enumerate(initial)}
+        self._may_stop = may_stop
+        self._first = first
+        self._memories: list[Memory] = []
+        self._memory_numbers: dict[Memory, int] = {}
+        self._positions: dict[tuple[Any, ...], Step | Call | Violation | None] = {}
+        nothing = (0,) * len(initial)
+        memory = tuple(((value, nothing),) for value in initial.values())
+        threads = tuple(
+            Thread(name, *call, (), nothing, nothing, nothing) for name, call in programs.items()
+        )
+        self._initial = State(self._number_of(memory), nothing, threads)
+
+    def explore(self, states_max: int) -> Found:
+        """Visit every state; stop at the first one, nearest to the beginning, that breaks a law."""
+        parents: dict[State, tuple[State, Line] | None] = {}
+        before: dict[State, list[State]] = {}
+        ends: list[State] = []
+        state = self._initial
+        queue: deque[State] = deque()
+        try:
+            state = self._settle_all(state)
+            parents[state] = None
+            queue.append(state)
+            while queue:
+                state = queue.popleft()
+                is_end = True
+                for line, following in self._steps(state):
+                    is_end = False
+                    before.setdefault(following, []).append(state)
+                    if following not in parents:
+                        parents[following] = (state, line)
+                        queue.append(following)
+                        if len(parents) > states_max:
+                            raise AssertionError(f"more than {states_max:,} states")
+                if is_end:
+                    self._judge_end(state)
+                    ends.append(state)
+            self._judge_escape(parents, before, ends)
+        except _Broken as broken:
+            lines = [*_trace(parents, broken.state), *broken.lines]
+            return Found(state_count=len(parents), broken=broken.what, trace=traced(lines))
+        return Found(state_count=len(parents), bodies=self._bodies())
+
+    # ---- judging ----
+
+    def _judge_end(self, state: State) -> None:
+        memory = self._memories[state.memory]
+        wrong = self._may_stop(state.threads, lambda name: memory[self._index[name]][-1][0])
+        if wrong:
+            raise _Broken(state, wrong)
+
+    def _judge_escape(
+        self,
+        states: Mapping[State, object],
+        before: Mapping[State, list[State]],
+        ends: list[State],
+    ) -> None:
+        """From every state a good end can be reached: nobody goes round in circles for ever."""
+        can_end = set(ends)
+        work = list(ends)
+        while work:
+            for earlier in before.get(work.pop(), ()):
+                if earlier not in can_end:
+                    can_end.add(earlier)
+                    work.append(earlier)
+        for state in states:
+            if state not in can_end:
+                raise _Broken(state, "no end can be reached from here: it goes round for ever")
+
+    # ---- one step ----
+
+    def _steps(self, state: State) -> Iterator[tuple[Line, State]]:
+        for number, thread in enumerate(state.threads):
+            if thread.body is None or thread.asleep:
+                continue
+            step = self._position(thread)
+            assert isinstance(step, Step)
+            for line, following in self._take(state, number, thread, step):
+                try:
+                    yield line, self._settle_all(following)
+                except Violation as broken:
+                    raise _Broken(state, str(broken), (line,)) from None
+            if thread.name == self._first:
+                return
+
+    def _take(
+        self, state: State, number: int, thread: Thread, step: Step
+    ) -> Iterator[tuple[Line, State]]:
+        """Yield each way in which this step can go, with the line that a trace shows."""
+
+        def line(what: str) -> Line:
+            return thread.name, step.where, what
+
+        kind, memory = step.kind, self._memories[state.memory]
+        if kind == "load":
+            at = self._index[step.location]
+            stores = memory[at]
+            newest = len(stores) - 1
+            for time in range(newest, thread.view[at] - 1, -1):
+                value = stores[time][0]
+                stale = "" if time == newest else f"   (stale: the newest is {stores[-1][0]})"
+                read = _read(thread, at, time, stores[time], step.order)
+                what = f"load {step.order} {step.location} -> {value}{stale}"
+                yield line(what), _with(state, number, _got(read, value))
+        elif kind == "store":
+            what = f"store {step.order} {step.location} = {step.value}"
+            yield line(what), self._store(state, number, thread, step, step.value)
+        elif kind == "fence":
+            yield line(f"fence {step.order}"), _fence(state, number, thread, step.order)
+        elif kind in ("exchange", "add", "lock"):
+            at = self._index[step.location]
+            found = memory[at][-1]
+            if kind == "lock" and found[0] != 0:
+                return
+            value = found[0] + step.value if kind == "add" else step.value
+            read = _read(thread, at, len(memory[at]) - 1, found, ACQUIRE)
+            after = self._store(state, number, read, step._replace(order=RELEASE), value, found)
+            what = f"{kind} {step.location}: {found[0]} -> {value}"
+            yield line(what), after
+        elif kind == "sleep":
+            if memory[self._index[step.location]][-1][0] != step.value:
+                yield (
+                    line(f"futex_wait {step.location}: changed, EAGAIN"),
+                    _with(state, number, _got(thread, "changed")),
+                )
+            else:
+                yield (
+                    line(f"futex_wait {step.location} == {step.value}: sleeps"),
+                    _with(state, number, thread._replace(asleep=step.location)),
+                )
+        elif kind == "wake":
+            woken = tuple(
+                _got(other, "woken")._replace(asleep="") if other.asleep == step.location else other
+                for other in state.threads
+            )
+            names = " ".join(o.name for o in state.threads if o.asleep == step.location)
+            state = state._replace(threads=woken)
+            yield (
+                line(f"futex_wake {step.location}: {names or 'nobody'}"),
+                _with(state, number, _got(thread, None)),
+            )
+        elif kind == "choose":
+            for option in step.value:
+                yield line(f"{option}"), _with(state, number, _got(thread, option))
+        elif kind == "kill":
+            killed = tuple(
+                other._replace(body=None, asleep="") if other.name == step.location else other
+                for other in state.threads
+            )
+            # The kernel tells of a death after the dead one's stores.
+            seen = next(other.view for other in state.threads if other.name == step.location)
+            yield (
+                line(f"kill -9 {step.location}"),
+                _with(
+                    state._replace(threads=killed),
+                    number,
+                    _got(thread._replace(view=join(thread.view, seen)), None),
+                ),
+            )
+        elif kind == "until":
+            at = self._index[step.location]
+            value = memory[at][-1][0]
+            if step.value(value):
+                read = _read(thread, at, len(memory[at]) - 1, memory[at][-1], ACQUIRE)
+                yield (
+                    line(f"goes on: {step.location} is {value}"),
+                    _with(state, number, _got(read, value)),
+                )
+        else:
+            raise AssertionError(kind)
+
+    def _store(
+        self,
+        state: State,
+        number: int,
+        thread: Thread,
+        step: Step,
+        value: Any,
+        carried: Store | None = None,
+    ) -> State:
+        at = self._index[step.location]
+        memory = self._memories[state.memory]
+        time = len(memory[at])
+        view = _at_time(thread.view, at, time)
+        message = view if step.order == RELEASE else _at_time(thread.released, at, time)
+        if carried is not None:
+            message = join(message, carried[1])  # a read-modify-write goes on with the release
+        stores = (*memory[at], (value, message))
+        after = self._number_of((*memory[:at], stores, *memory[at + 1 :]))
+        thread = thread._replace(view=view, acquired=_at_time(thread.acquired, at, time))
+        result = memory[at][-1][0] if carried is not None else None
+        state = _with(state._replace(memory=after), number, _got(thread, result))
+        return self._forget(state, at) if self._stores_kept else state
+
+    def _forget(self, state: State, at: int) -> State:
+        """Drop a location's stores that nobody may read, and count the others from 0 again."""
+        memory = self._memories[state.memory]
+        alive = [thread.view[at] for thread in state.threads if thread.body is not None]
+        count = max(min(alive), len(memory[at]) - self._stores_kept)
+        if count <= 0:
+            return state
+
+        def older(view: View) -> View:
+            return (*view[:at], max(0, view[at] - count), *view[at + 1 :])
+
+        stores = tuple(tuple((value, older(view)) for value, view in place) for place in memory)
+        after = self._number_of((*stores[:at], stores[at][count:], *stores[at + 1 :]))
+        threads = tuple(
+            thread._replace(
+                view=older(thread.view),
+                acquired=older(thread.acquired),
+                released=older(thread.released),
+            )
+            for thread in state.threads
+        )
+        return State(after, older(state.shared), threads)
+
+    # ---- bodies ----
+
+    def _bodies(self) -> frozenset[str]:
+        return frozenset(body.__name__ for body, _, _ in self._positions)
+
+    def _position(self, thread: Thread) -> Step | Call | Violation | None:
+        """Replay a body up to where its results end."""
+        key = (thread.body, thread.arguments, thread.results)
+        if key not in self._positions:
+            assert thread.body is not None
+            self._positions[key] = _replay(thread.body, thread.arguments, thread.results)
+        return self._positions[key]
+
+    def _settle_all(self, state: State) -> State:
+        for number in range(len(state.threads)):
+            state = self._settle(state, number)
+        return state
+
+    def _settle(self, state: State, number: int) -> State:
+        """Follow tail calls and ghost steps up to the next step of the algorithm."""
+        while True:
+            thread = state.threads[number]
+            if thread.body is None or thread.asleep:
+                return state
+            step = self._position(thread)
+            if isinstance(step, Violation):
+                raise Violation(*step.args)
+            if step is None:
+                return _with(state, number, thread._replace(body=None, arguments=(), results=()))
+            if not isinstance(step, Step):
+                body, arguments = step
+                thread = thread._replace(body=body, arguments=arguments, results=())
+                state = _with(state, number, thread)
+            elif step.kind not in GHOSTS:
+                return state
+            else:
+                state = self._take_ghost(state, number, thread, step)
+
+    def _take_ghost(self, state: State, number: int, thread: Thread, step: Step) -> State:
+        at = self._index[step.location]
+        memory = self._memories[state.memory]
+        if step.kind == "ghost":
+            return _with(state, number, _got(thread, memory[at][-1][0]))
+        stores = ((step.value, memory[at][0][1]),)
+        after = self._number_of((*memory[:at], stores, *memory[at + 1 :]))
+        return _with(state._replace(memory=after), number, _got(thread, None))
+
+    def _number_of(self, memory: Memory) -> int:
+        number = self._memory_numbers.setdefault(memory, len(self._memories))
+        if number == len(self._memories):
+            self._memories.append(memory)
+        return number
+
+
+class _Broken(Exception):
+    """A broken law, the state before the step that broke it, and that step's line."""
+
+    def __init__(self, state: State, what: str, lines: tuple[Line, ...] = ()) -> None:
+        super().__init__(what)
+        self.state, self.what, self.lines = state, what, lines
+
+
+def _replay(
+    body: Callable[..., Any], arguments: tuple[Any, ...], results: tuple[Any, ...]
+) -> Step | Call | Violation | None:
+    try:
+        program = body(*arguments)
+        if not isinstance(program, Generator):
+            call: Call | None = program
+            return call
+        step: Step = next(program)
+        for result in results:
+            step = program.send(result)
+    except StopIteration as end:
+        following: Call | None = end.value
+        return following
+    except Violation as broken:
+        return broken
+    return step
+
+
+def _trace(parents: Mapping[State, tuple[State, Line] | None], state: State) -> list[Line]:
+    lines: list[Line] = []
+    while (parent := parents.get(state)) is not None:
+        state, line = parent
+        lines.append(line)
+    return lines[::-1]
+
+
+def _with(state: State, number: int, thread: Thread) -> State:
+    threads = state.threads
+    return state._replace(threads=(*threads[:number], thread, *threads[number + 1 :]))
+
+
+def _got(thread: Thread, result: Any) -> Thread:
+    return thread._replace(results=(*thread.results, result))
+
+
+def _at_time(view: View, at: int, time: int) -> View:
+    return view if view[at] >= time else (*view[:at], time, *view[at + 1 :])
+
+
+def _read(thread: Thread, at: int, time: int, found: Store, order: str) -> Thread:
+    view = _at_time(thread.view, at, time)
+    acquired = join(_at_time(thread.acquired, at, time), found[1])
+    if order != RELAXED:
+        view = join(view, found[1])
+    return thread._replace(view=view, acquired=acquired)
+
+
+def _fence(state: State, number: int, thread: Thread, order: str) -> State:
+    view = join(thread.view, thread.acquired) if order != RELEASE else thread.view
+    if order == SEQ_CST:
+        view = join(view, state.shared)
+        state = state._replace(shared=view)
+    released = thread.released if order == ACQUIRE else view
+    return _with(state, number, _got(thread._replace(view=view, released=released), None))
