@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from dataclasses import dataclass
-from itertools import groupby
-from typing import Any, NamedTuple
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any
 
 from tests.model.machine import (
     ACQUIRE,
     GHOSTS,
-    RELAXED,
     RELEASE,
-    SEQ_CST,
     Call,
     Memory,
     Step,
@@ -23,41 +19,8 @@ from tests.model.machine import (
     Violation,
     join,
 )
-
-Line = tuple[str, str, str]  # thread, C function, what it does
-
-
-class State(NamedTuple):
-    """Everything at one moment; `memory` is a number in the explorer's table of memories."""
-
-    memory: int
-    shared: View  # what the seq_cst fences have seen
-    threads: tuple[Thread, ...]
-
-
-@dataclass(frozen=True, kw_only=True)
-class Found:
-    """What an exploration came to. `trace` is empty when every law holds."""
-
-    state_count: int
-    bodies: frozenset[str] = frozenset()
-    broken: str = ""
-    trace: tuple[str, ...] = ()
-
-    def __str__(self) -> str:
-        """Return the trace as a person reads it."""
-        if not self.broken:
-            return f"all laws hold in {self.state_count:,} states"
-        return "\n".join([*self.trace, f"=> {self.broken}"])
-
-
-def traced(lines: Iterable[Line]) -> tuple[str, ...]:
-    """One line for all that a thread does in a row in one C function."""
-    groups = groupby(lines, key=lambda line: line[:2])
-    return tuple(
-        f"{name:<11} {where:<24} {'; '.join(what for _, _, what in group)}"
-        for (name, where), group in groups
-    )
+from tests.model.report import Found, Line, traced
+from tests.model.state import State, after_fence, after_load, at_time, got, with_thread
 
 
 class Explorer:
@@ -126,7 +89,11 @@ class Explorer:
         except _Broken as broken:
             lines = [*_trace(parents, broken.state), *broken.lines]
             return Found(state_count=len(parents), broken=broken.what, trace=traced(lines))
-        return Found(state_count=len(parents), bodies=self._bodies())
+        return Found(
+            state_count=len(parents),
+            bodies=frozenset(body.__name__ for body, _, _ in self._positions),
+            places=frozenset(s.where for s in self._positions.values() if isinstance(s, Step)),
+        )
 
     # ---- judging ----
 
@@ -186,21 +153,21 @@ class Explorer:
             for time in range(newest, thread.view[at] - 1, -1):
                 value = stores[time][0]
                 stale = "" if time == newest else f"   (stale: the newest is {stores[-1][0]})"
-                read = _read(thread, at, time, stores[time], step.order)
+                read = after_load(thread, at, time, stores[time], step.order)
                 what = f"load {step.order} {step.location} -> {value}{stale}"
-                yield line(what), _with(state, number, _got(read, value))
+                yield line(what), with_thread(state, number, got(read, value))
         elif kind == "store":
             what = f"store {step.order} {step.location} = {step.value}"
             yield line(what), self._store(state, number, thread, step, step.value)
         elif kind == "fence":
-            yield line(f"fence {step.order}"), _fence(state, number, thread, step.order)
+            yield line(f"fence {step.order}"), after_fence(state, number, thread, step.order)
         elif kind in ("exchange", "add", "lock"):
             at = self._index[step.location]
             found = memory[at][-1]
             if kind == "lock" and found[0] != 0:
                 return
             value = found[0] + step.value if kind == "add" else step.value
-            read = _read(thread, at, len(memory[at]) - 1, found, ACQUIRE)
+            read = after_load(thread, at, len(memory[at]) - 1, found, ACQUIRE)
             after = self._store(state, number, read, step._replace(order=RELEASE), value, found)
             what = f"{kind} {step.location}: {found[0]} -> {value}"
             yield line(what), after
@@ -208,27 +175,27 @@ class Explorer:
             if memory[self._index[step.location]][-1][0] != step.value:
                 yield (
                     line(f"futex_wait {step.location}: changed, EAGAIN"),
-                    _with(state, number, _got(thread, "changed")),
+                    with_thread(state, number, got(thread, "changed")),
                 )
             else:
                 yield (
                     line(f"futex_wait {step.location} == {step.value}: sleeps"),
-                    _with(state, number, thread._replace(asleep=step.location)),
+                    with_thread(state, number, thread._replace(asleep=step.location)),
                 )
         elif kind == "wake":
             woken = tuple(
-                _got(other, "woken")._replace(asleep="") if other.asleep == step.location else other
+                got(other, "woken")._replace(asleep="") if other.asleep == step.location else other
                 for other in state.threads
             )
             names = " ".join(o.name for o in state.threads if o.asleep == step.location)
             state = state._replace(threads=woken)
             yield (
                 line(f"futex_wake {step.location}: {names or 'nobody'}"),
-                _with(state, number, _got(thread, None)),
+                with_thread(state, number, got(thread, None)),
             )
         elif kind == "choose":
             for option in step.value:
-                yield line(f"{option}"), _with(state, number, _got(thread, option))
+                yield line(f"{option}"), with_thread(state, number, got(thread, option))
         elif kind == "kill":
             killed = tuple(
                 other._replace(body=None, asleep="") if other.name == step.location else other
@@ -238,20 +205,20 @@ class Explorer:
             seen = next(other.view for other in state.threads if other.name == step.location)
             yield (
                 line(f"kill -9 {step.location}"),
-                _with(
+                with_thread(
                     state._replace(threads=killed),
                     number,
-                    _got(thread._replace(view=join(thread.view, seen)), None),
+                    got(thread._replace(view=join(thread.view, seen)), None),
                 ),
             )
         elif kind == "until":
             at = self._index[step.location]
             value = memory[at][-1][0]
             if step.value(value):
-                read = _read(thread, at, len(memory[at]) - 1, memory[at][-1], ACQUIRE)
+                read = after_load(thread, at, len(memory[at]) - 1, memory[at][-1], ACQUIRE)
                 yield (
                     line(f"goes on: {step.location} is {value}"),
-                    _with(state, number, _got(read, value)),
+                    with_thread(state, number, got(read, value)),
                 )
         else:
             raise AssertionError(kind)
@@ -268,15 +235,15 @@ class Explorer:
         at = self._index[step.location]
         memory = self._memories[state.memory]
         time = len(memory[at])
-        view = _at_time(thread.view, at, time)
-        message = view if step.order == RELEASE else _at_time(thread.released, at, time)
+        view = at_time(thread.view, at, time)
+        message = view if step.order == RELEASE else at_time(thread.released, at, time)
         if carried is not None:
             message = join(message, carried[1])  # a read-modify-write goes on with the release
         stores = (*memory[at], (value, message))
         after = self._number_of((*memory[:at], stores, *memory[at + 1 :]))
-        thread = thread._replace(view=view, acquired=_at_time(thread.acquired, at, time))
+        thread = thread._replace(view=view, acquired=at_time(thread.acquired, at, time))
         result = memory[at][-1][0] if carried is not None else None
-        state = _with(state._replace(memory=after), number, _got(thread, result))
+        state = with_thread(state._replace(memory=after), number, got(thread, result))
         return self._forget(state, at) if self._stores_kept else state
 
     def _forget(self, state: State, at: int) -> State:
@@ -304,9 +271,6 @@ class Explorer:
 
     # ---- bodies ----
 
-    def _bodies(self) -> frozenset[str]:
-        return frozenset(body.__name__ for body, _, _ in self._positions)
-
     def _position(self, thread: Thread) -> Step | Call | Violation | None:
         """Replay a body up to where its results end."""
         key = (thread.body, thread.arguments, thread.results)
@@ -330,11 +294,13 @@ class Explorer:
             if isinstance(step, Violation):
                 raise Violation(*step.args)
             if step is None:
-                return _with(state, number, thread._replace(body=None, arguments=(), results=()))
+                return with_thread(
+                    state, number, thread._replace(body=None, arguments=(), results=())
+                )
             if not isinstance(step, Step):
                 body, arguments = step
                 thread = thread._replace(body=body, arguments=arguments, results=())
-                state = _with(state, number, thread)
+                state = with_thread(state, number, thread)
             elif step.kind not in GHOSTS:
                 return state
             else:
@@ -344,10 +310,10 @@ class Explorer:
         at = self._index[step.location]
         memory = self._memories[state.memory]
         if step.kind == "ghost":
-            return _with(state, number, _got(thread, memory[at][-1][0]))
+            return with_thread(state, number, got(thread, memory[at][-1][0]))
         stores = ((step.value, memory[at][0][1]),)
         after = self._number_of((*memory[:at], stores, *memory[at + 1 :]))
-        return _with(state._replace(memory=after), number, _got(thread, None))
+        return with_thread(state._replace(memory=after), number, got(thread, None))
 
     def _number_of(self, memory: Memory) -> int:
         number = self._memory_numbers.setdefault(memory, len(self._memories))
@@ -389,33 +355,3 @@ def _trace(parents: Mapping[State, tuple[State, Line] | None], state: State) -> 
         state, line = parent
         lines.append(line)
     return lines[::-1]
-
-
-def _with(state: State, number: int, thread: Thread) -> State:
-    threads = state.threads
-    return state._replace(threads=(*threads[:number], thread, *threads[number + 1 :]))
-
-
-def _got(thread: Thread, result: Any) -> Thread:
-    return thread._replace(results=(*thread.results, result))
-
-
-def _at_time(view: View, at: int, time: int) -> View:
-    return view if view[at] >= time else (*view[:at], time, *view[at + 1 :])
-
-
-def _read(thread: Thread, at: int, time: int, found: Store, order: str) -> Thread:
-    view = _at_time(thread.view, at, time)
-    acquired = join(_at_time(thread.acquired, at, time), found[1])
-    if order != RELAXED:
-        view = join(view, found[1])
-    return thread._replace(view=view, acquired=acquired)
-
-
-def _fence(state: State, number: int, thread: Thread, order: str) -> State:
-    view = join(thread.view, thread.acquired) if order != RELEASE else thread.view
-    if order == SEQ_CST:
-        view = join(view, state.shared)
-        state = state._replace(shared=view)
-    released = thread.released if order == ACQUIRE else view
-    return _with(state, number, _got(thread._replace(view=view, released=released), None))

@@ -258,32 +258,19 @@ M, M2, H, G, E = (
 )
 
 
-def join_live(world: World) -> Program:
-    """A reader that joins at any tail: begin_live, and the grant's way to the reader."""
-    tail = yield load("tail", ACQUIRE, "enlist: the grant")
-    sequence = truth_of(world.shape, world.frames).next_sequence.get(tail, 0)
-    if tail == world.shape.capacity:
-        return peek_frame, (world, Reader(tail))
-    if tail == max(truth_of(world.shape, world.frames).next_sequence):
-        return None  # ESHUTDOWN
-    return peek_frame, (world, Reader(tail, sequence, passed=sequence - 1))
-
-
 def scenario(
     mutation: str = "",
     *,
     is_borrowing: bool = False,
-    joins_live: bool = False,
     refusal_ends: bool = False,
 ) -> dict[str, Any]:
     """A ring of sixteen words, lapped twice: frames of two to four words that wrap."""
     shape = Shape(capacity=16, guard=4, stride=4, mutation=mutation)
     frames = (M, M2, H, M, M2, M, G, M2, M, M2, E)
     world = World(shape, frames, is_borrowing, refusal_ends)
-    begin: Call = (peek_frame, (world, Reader(shape.capacity)))
     calls: dict[str, Call] = {
         "publisher": (publish_all, (world, Publisher(shape.capacity), 0)),
-        "reader": (join_live, (world,)) if joins_live else begin,
+        "reader": (peek_frame, (world, Reader(shape.capacity))),
     }
     return {
         "initial": shape.memory(),
