@@ -52,6 +52,7 @@ static int resync(struct rq_reader *reader) {
             if (position - limit >= tail - limit || position % RQ_FRAME_ALIGN_BYTES != 0) continue;
             struct rq_frame_header header;
             memcpy(&header, rq_at(segment, position), sizeof(header));
+            RQ_STEP();
             uint64_t tail_now;
             if (!rq_reader_is_intact(reader, position, &tail_now)) break; /* lapped again */
             if (header.position != position || header.sequence != sequence) continue;
@@ -108,6 +109,7 @@ int rq_peek_frame(struct rq_reader *reader, struct rq_peeked *peeked) {
         if (reader->hole_end > reader->next_sequence) return RQ_PEEK_HOLE;
         /* Pairs with the release store in publish_hot.c. */
         uint64_t tail = atomic_load_explicit(&reader->live->tail_bytes, memory_order_acquire);
+        RQ_STEP();
         if (tail == reader->cursor) return RQ_PEEK_NOTHING;
         if (reader->next_sequence == 0 && learn_origin(reader, tail) != 0) return -EBADMSG;
         if (reader->is_lapped) {
@@ -118,7 +120,8 @@ int rq_peek_frame(struct rq_reader *reader, struct rq_peeked *peeked) {
         const uint8_t *frame = rq_at(&reader->segment, reader->cursor);
         memcpy(&peeked->header, frame, sizeof(peeked->header));
         memcpy(&gap, frame + RQ_FRAME_HEADER_BYTES, sizeof(gap));
-        if (!rq_reader_is_intact(reader, reader->cursor, &tail)) {
+        RQ_STEP();
+        if (RQ_UNLESS(HEADER_BEFORE_CHECK, !rq_reader_is_intact(reader, reader->cursor, &tail))) {
             reader->is_lapped = 1;
             continue;
         }

@@ -24,7 +24,7 @@ static void look_at_cursor(struct rq_publisher *publisher, struct rq_admitted *r
     /* Pairs with the release store in rq_reader_advance: the reader has finished with the bytes
      * below its cursor before we write over them. */
     uint64_t cursor = atomic_load_explicit(&reader->control->cursor_bytes, memory_order_acquire);
-    if (cursor < reader->cursor_seen || cursor > publisher->tail)
+    if (RQ_UNLESS(CURSOR_RUNS_BACK, cursor < reader->cursor_seen) || cursor > publisher->tail)
         cut_off(publisher, reader, RQ_CUT_BAD_CURSOR);
     else
         reader->cursor_seen = cursor;

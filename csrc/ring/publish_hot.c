@@ -33,7 +33,9 @@ static inline void finish_frame(struct rq_publisher *publisher, uint32_t kind,
         header.sequence = publisher->next_sequence - 1; /* final; and never indexed */
     else
         note_in_index(publisher, header.ticks);
+    RQ_STEP();
     memcpy(rq_at(&publisher->segment, publisher->tail), &header, sizeof(header));
+    RQ_STEP();
     if (publisher->is_fresh) {
         atomic_store_explicit(&live->origin_sequence, publisher->next_sequence,
                               memory_order_relaxed);
@@ -47,7 +49,9 @@ static inline void finish_frame(struct rq_publisher *publisher, uint32_t kind,
     rq_count(&live->counters.frames, 1);
     /* Pairs with the acquire loads of tail_bytes in read_hot.c: whoever sees the new tail sees
      * the frame, its index entry and its ledger entry. */
-    atomic_store_explicit(&live->tail_bytes, publisher->tail, memory_order_release);
+    if (!RQ_MUTATED(PUBLISHER_FENCE_GONE))
+        atomic_store_explicit(&live->tail_bytes, publisher->tail, memory_order_release);
+    RQ_STEP();
 }
 
 /* Keeps this burst's stores behind the store of the tail before it: a reader that sees any byte
@@ -59,6 +63,11 @@ void rq_write_frame(struct rq_publisher *publisher, uint32_t kind, uint32_t mess
                     uint64_t sequence_count, const void *payload, uint64_t payload_bytes) {
     begin_burst();
     uint8_t *frame = rq_at(&publisher->segment, publisher->tail);
+    if (RQ_MUTATED(TAIL_BEFORE_DATA))
+        atomic_store_explicit(&publisher->live->tail_bytes,
+                              publisher->tail + rq_frame_bytes(payload_bytes),
+                              memory_order_release);
+    RQ_STEP();
     if (payload_bytes != 0) memcpy(frame + RQ_FRAME_HEADER_BYTES, payload, payload_bytes);
     finish_frame(publisher, kind, message_count, sequence_count, payload_bytes);
 }

@@ -4,6 +4,7 @@
 
 #include "ring/clock.h"
 #include "ring/handle.h"
+#include "ring/mutation.h"
 #include "ring/segment.h"
 
 /* The `end` frame is written at close without asking anybody: reliable mode keeps room for it. */
@@ -89,9 +90,13 @@ void rq_wake_everybody(struct rq_live *live);
 static inline void rq_wake_readers(struct rq_publisher *publisher) {
     if (publisher->reader_count == 0) return;
     atomic_thread_fence(memory_order_seq_cst);
+    RQ_STEP();
     for (uint32_t i = 0; i < publisher->reader_count; i++)
         if (atomic_load_explicit(publisher->waiting[i], memory_order_relaxed) != RQ_NOT_WAITING)
             rq_wake_reader(publisher, i);
+    RQ_STEP();
+    if (RQ_MUTATED(PUBLISHER_FENCE_GONE)) /* the tail was still in the store buffer */
+        atomic_store_explicit(&publisher->live->tail_bytes, publisher->tail, memory_order_release);
 }
 
 #endif

@@ -141,9 +141,11 @@ int rq_read_batch(struct rq_reader *reader, struct rq_poll *poll, uint32_t messa
             return rq_answer(reader, found, &peeked, batch);
         }
         struct taken taken = {0};
+        RQ_STEP();
         int error = copy_frame(reader, &sink, &peeked, &taken);
         uint64_t tail;
-        if (!rq_reader_is_intact(reader, reader->cursor, &tail)) {
+        RQ_STEP();
+        if (RQ_UNLESS(CHECK_HOISTED, !rq_reader_is_intact(reader, reader->cursor, &tail))) {
             reader->is_lapped = 1; /* what was copied of this frame does not count */
             continue;
         }

@@ -83,13 +83,20 @@ static int sleep_until(struct rq_reader *reader, uint64_t until_ticks) {
     _Atomic uint32_t *wake_seq = &reader->live->wake_seq;
     for (;;) {
         uint32_t seen = atomic_load_explicit(wake_seq, memory_order_acquire);
-        atomic_store_explicit(&reader->control->waiting, RQ_WAITING_FUTEX, memory_order_relaxed);
+        if (!RQ_MUTATED(READER_FENCE_GONE))
+            atomic_store_explicit(&reader->control->waiting, RQ_WAITING_FUTEX,
+                                  memory_order_relaxed);
         /* Pairs with the fence in rq_wake_readers: see there. */
         atomic_thread_fence(memory_order_seq_cst);
         int error = 0;
         uint64_t now_ticks = rq_now_ticks();
+        RQ_STEP();
         if (!has_news(reader) && !rq_handle_is_closing(&reader->handle) &&
             now_ticks < until_ticks) {
+            RQ_STEP();
+            if (RQ_MUTATED(READER_FENCE_GONE)) /* `waiting` was still in the store buffer */
+                atomic_store_explicit(&reader->control->waiting, RQ_WAITING_FUTEX,
+                                      memory_order_relaxed);
             uint64_t wait_ns = rq_clock_ticks_to_ns(until_ticks - now_ticks);
             error = rq_futex_wait(wake_seq, seen, wait_ns);
             reader->stats.wakes++;

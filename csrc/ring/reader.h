@@ -4,6 +4,7 @@
 
 #include "ring/clock.h"
 #include "ring/handle.h"
+#include "ring/mutation.h"
 #include "ring/segment.h"
 
 struct rq_reader {
@@ -69,6 +70,7 @@ static inline int rq_reader_is_intact(const struct rq_reader *reader, uint64_t p
     atomic_thread_fence(memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&reader->live->tail_bytes, memory_order_acquire);
     *tail_out = tail;
+    if (RQ_MUTATED(GUARD_0)) return tail - position <= reader->segment.capacity_bytes;
     return tail - position <= reader->segment.capacity_bytes - reader->segment.guard_bytes;
 }
 

@@ -18,7 +18,8 @@ static struct rq_frame_header header_at(const struct rq_publisher *publisher, ui
 static uint64_t oldest_valid(const struct rq_publisher *publisher) {
     uint64_t origin = publisher->segment.capacity_bytes;
     uint64_t room_bytes = rq_room_bytes(&publisher->segment) - RQ_END_RESERVE_BYTES;
-    if (publisher->is_claimed) room_bytes -= rq_frame_bytes(publisher->claimed_bytes);
+    if (RQ_UNLESS(CLAIM_FORGOTTEN, publisher->is_claimed))
+        room_bytes -= rq_frame_bytes(publisher->claimed_bytes);
     return publisher->tail - origin <= room_bytes ? origin : publisher->tail - room_bytes;
 }
 

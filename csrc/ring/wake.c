@@ -12,6 +12,9 @@
 
 /* Not FUTEX_PRIVATE: the sleepers are other processes, on read-only mappings. */
 void rq_futex_wake(_Atomic uint32_t *word) {
+#ifdef RQ_STEPPED
+    rq_step_wake();
+#endif
     syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
@@ -24,6 +27,7 @@ void rq_wake_reader(struct rq_publisher *publisher, uint32_t reader_number) {
     /* Cleared before the wake: whoever waits again after this has loaded wake_seq after it. */
     uint32_t waiting = atomic_exchange_explicit(publisher->waiting[reader_number], RQ_NOT_WAITING,
                                                 memory_order_seq_cst);
+    RQ_STEP();
     if (waiting == RQ_NOT_WAITING) return;
     rq_count(&publisher->live->counters.wakes, 1);
     if (waiting == RQ_WAITING_SOCKET) {
@@ -35,9 +39,17 @@ void rq_wake_reader(struct rq_publisher *publisher, uint32_t reader_number) {
     } else {
         rq_wake_everybody(publisher->live);
     }
+    RQ_STEP();
+    if (RQ_MUTATED(CLEARED_AFTER_WAKE))
+        atomic_store_explicit(publisher->waiting[reader_number], RQ_NOT_WAITING,
+                              memory_order_seq_cst);
 }
 
 int rq_futex_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t wait_ns) {
+#ifdef RQ_STEPPED
+    rq_step_sleep(word, seen);
+    return 0;
+#endif
     struct timespec limit = {.tv_sec = (time_t)(wait_ns / 1000000000u),
                              .tv_nsec = (long)(wait_ns % 1000000000u)};
     if (syscall(SYS_futex, word, FUTEX_WAIT, seen, &limit, NULL, 0) == 0) return 0;

@@ -1,0 +1,67 @@
+"""The ring's C, stepped by seed: it passes, and each mistake compiled into it is noticed."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.c.test_c import build
+
+FOLDER = Path(__file__).parent / "stepped"
+
+# The program, the mutations that it must notice, and what it says then.
+MUTATIONS = {
+    "lapped_reader_never_takes_a_torn_message": {
+        "GUARD_0": "memcmp",
+        "TAIL_BEFORE_DATA": "ring_receive",
+        "CHECK_HOISTED": "memcmp",
+        "HEADER_BEFORE_CHECK": "ring_receive",
+    },
+    "sleeper_is_woken_by_the_next_message": {
+        "PUBLISHER_FENCE_GONE": "the reader sleeps",
+        "READER_FENCE_GONE": "the reader sleeps",
+        "CLEARED_AFTER_WAKE": "the reader sleeps",
+    },
+    "cursor_that_runs_back_is_cut_off": {"CURSOR_RUNS_BACK": "is_open is 0"},
+    "claim_leaves_room_for_who_joins": {"CLAIM_FORGOTTEN": "ring_receive"},
+}
+
+
+def run(program: str, mutation: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [build("plain") / program, mutation],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=100,
+    )
+
+
+def test_every_program_and_every_mutation_is_named_here() -> None:
+    """The folder and the header against the table above."""
+    assert {path.stem for path in FOLDER.glob("*.c")} == set(MUTATIONS) | {"stepper", "ring"}
+    header = (Path(__file__).parents[2] / "csrc" / "ring" / "mutation.h").read_text()
+    named = [mutation for mutations in MUTATIONS.values() for mutation in mutations]
+    assert sorted(re.findall(r"each\((\w+)\)", header)) == sorted(["NONE", *named])
+
+
+@pytest.mark.parametrize("program", MUTATIONS)
+def test_stepped_ring_keeps_its_laws(program: str) -> None:
+    """Run all its seeds on the ring as it is."""
+    result = run(program, "NONE")
+    assert result.returncode == 0, result.stdout
+
+
+@pytest.mark.parametrize(
+    ("program", "mutation", "says"),
+    [(program, *row) for program, rows in MUTATIONS.items() for row in rows.items()],
+)
+def test_mutated_ring_is_noticed(program: str, mutation: str, says: str) -> None:
+    """Run the same seeds on the ring with one mistake: a check fails, not the program."""
+    result = run(program, mutation)
+    assert result.returncode == 1, result.stdout
+    assert says in result.stdout, result.stdout
