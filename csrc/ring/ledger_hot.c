@@ -27,6 +27,7 @@ int rq_ledger_find(const struct rq_reader *reader, uint64_t sequence, struct rq_
             uint64_t middle = low + (high - low) / 2;
             struct rq_gap_payload entry;
             load_entry(reader, middle, &entry);
+            RQ_STEP();
             if (entry.last < sequence)
                 low = middle + 1;
             else
@@ -38,6 +39,7 @@ int rq_ledger_find(const struct rq_reader *reader, uint64_t sequence, struct rq_
         atomic_thread_fence(memory_order_acquire);
         count = atomic_load_explicit(&reader->live->ledger_count, memory_order_acquire);
         if (low >= oldest_entry(count)) return out->first <= out->last && out->last >= sequence;
+        if (RQ_MUTATED(SEARCHED_ONCE)) return 0;
         /* An entry that was written over meanwhile may have led the search astray: again. */
     }
     return 0;

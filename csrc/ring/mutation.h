@@ -14,7 +14,7 @@
 #define RQ_MUTATIONS(each)                                                                        \
     each(NONE) each(GUARD_0) each(TAIL_BEFORE_DATA) each(CHECK_HOISTED) each(HEADER_BEFORE_CHECK) \
         each(CURSOR_RUNS_BACK) each(PUBLISHER_FENCE_GONE) each(READER_FENCE_GONE)                 \
-            each(CLEARED_AFTER_WAKE) each(CLAIM_FORGOTTEN)
+            each(CLEARED_AFTER_WAKE) each(CLAIM_FORGOTTEN) each(SEARCHED_ONCE)
 #define RQ_MUTATION_NAME(name) RQ_MUTATION_##name,
 enum rq_mutation { RQ_MUTATIONS(RQ_MUTATION_NAME) };
 

@@ -85,6 +85,7 @@ void rq_write_ledger(struct rq_publisher *publisher, uint64_t first, uint64_t la
     struct rq_ledger_entry *entry = publisher->segment.ledger + count % RQ_LEDGER_ENTRIES;
     atomic_store_explicit(&entry->first, first, memory_order_relaxed);
     atomic_store_explicit(&entry->last, last, memory_order_relaxed);
+    RQ_STEP();
     /* Pairs with the acquire load in ledger_hot.c. */
     atomic_store_explicit(&live->ledger_count, count + 1, memory_order_release);
 }

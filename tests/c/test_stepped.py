@@ -26,6 +26,7 @@ MUTATIONS = {
         "CLEARED_AFTER_WAKE": "the reader sleeps",
     },
     "cursor_that_runs_back_is_cut_off": {"CURSOR_RUNS_BACK": "is_open is 0"},
+    "search_of_the_ledger_finds_what_it_has": {"SEARCHED_ONCE": "failed"},
     "claim_leaves_room_for_who_joins": {"CLAIM_FORGOTTEN": "ring_receive"},
 }
 
