@@ -26,7 +26,7 @@ static void *publish(void *argument) {
     return NULL;
 }
 
-/* A borrowed batch is checked only when it was given back intact; what it held may be torn before. */
+/* A borrowed batch is checked only when it was given back intact: before, it may be torn. */
 static int read_borrowed(struct pair *pair) {
     int found = rq_reader_borrow(pair->reader, &pair->poll, 1, 0);
     if (found <= 0) return found;
