@@ -1,7 +1,7 @@
 /*
- * A writer in the middle of the longest burst: everything up to `guard` beyond the tail is
+ * A writer amid the longest burst: everything up to `guard` beyond the tail is
  * scribbled over and not published. A reader at the oldest position that the guard rule allows
- * still gets its message whole; one frame further back it is told a gap, and never a scribbled byte.
+ * still gets its message whole; one frame further back it is told a gap, never a scribbled byte.
  */
 #include "pair.h"
 

@@ -1,6 +1,6 @@
 /*
  * A reader of a reliable stream that writes nonsense into its control page: ahead of the tail,
- * backwards, or standing still. It is cut off and told why; the publisher and the other reader go on.
+ * backwards, or standing still. It is cut off and told why; publisher and other reader go on.
  */
 #include "pair.h"
 
