@@ -297,6 +297,8 @@ class Subscription(Handle):
 
     def _lose_publisher(self) -> None:
         """It died; what it published before that has been delivered, or is delivered now."""
+        if self.closed:  # by another thread meanwhile: it was our side that hung up
+            raise self.closed_error()
         counts = self._cursor.counts()
         if counts.tail_bytes != counts.cursor_bytes:
             return
@@ -318,6 +320,9 @@ class Subscription(Handle):
             cursor = self._attach()
         except (errors.PeerNotFound, errors.StreamNotFound, errors.HandoverError):
             return
+        if self.closed:
+            cursor.close()
+            raise self.closed_error()
         self._stats_before = self.stats
         self._cursor.close()
         self._adopt(cursor)
