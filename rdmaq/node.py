@@ -232,8 +232,8 @@ class Node(Handle):
             os.close(segment_fd)
         if slot == -errno.ENOSPC:
             raise errors.TooManyReaders(
-                f"stream {publisher.name!r} has {lib.RQ_READERS_MAX} subscribers: that is its limit; "
-                "close some"
+                f"stream {publisher.name!r} has {lib.RQ_READERS_MAX} subscribers: that is its "
+                "limit; close some"
             )
         if slot == -errno.ESHUTDOWN:  # closed between the look-up and here
             raise self._no_such_stream(publisher.name)

@@ -57,7 +57,8 @@ def refusal(
         )
     if code == -errno.EALREADY:
         return errors.ConcurrentUse(
-            f"a claim of stream {name!r} is open: one thing at a time; end its with-block before you send"
+            f"a claim of stream {name!r} is open: one thing at a time; end its with-block before "
+            "you send"
         )
     if code == -errno.EBUSY:
         return errors.ConcurrentUse(
