@@ -41,6 +41,8 @@ static inline int rq_blocks_begin(struct rq_blocks *at, const struct rq_reader *
     if (reader->blocks_position == reader->cursor && reader->blocks_taken == skip) {
         at->offset_bytes = reader->blocks_taken_bytes;
         at->index = skip;
+        /* A hostile writer may have made the frame shorter since then. */
+        if (at->offset_bytes > at->payload_bytes) return -EBADMSG;
     }
     while (at->index < skip) {
         uint64_t length_bytes;
