@@ -23,7 +23,7 @@ static int map_control_page(struct rq_reader *reader, int control_fd, int slot) 
     if (seals < 0 || (seals & CONTROL_SEALS) != CONTROL_SEALS) return -EPERM;
     struct stat status;
     if (fstat(control_fd, &status) != 0) return -errno;
-    if (status.st_size != sysconf(_SC_PAGESIZE)) return -EBADMSG;
+    if (status.st_size != sysconf(_SC_PAGESIZE) || !rq_is_allocated(&status)) return -EBADMSG;
     reader->control_page_bytes = (size_t)status.st_size;
     reader->control_page = mmap(NULL, reader->control_page_bytes, PROT_READ | PROT_WRITE,
                                 MAP_SHARED | MAP_POPULATE, control_fd, 0);

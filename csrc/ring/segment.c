@@ -136,6 +136,7 @@ int rq_segment_attach(int fd, struct rq_segment **segment_out, struct rq_descrip
     int error = rq_descriptor_check(copy_out);
     if (error != 0) return error;
     if (status.st_size < 0 || (uint64_t)status.st_size != copy_out->segment_bytes) return -EBADMSG;
+    if (!rq_is_allocated(&status)) return -EBADMSG;
     struct rq_segment *segment = segment_over(fd, copy_out, PROT_READ, &error);
     if (segment == NULL) return error;
     *segment_out = segment;
