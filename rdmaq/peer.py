@@ -79,7 +79,7 @@ class Peer(Handle):
             try:
                 page = [_stream_info(stream) for stream in answer["streams"]]
                 is_whole = bool(answer["is_whole"]) or not page or page[-1].name <= after
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise errors.HandoverError(
                     f"the node at {self.address} listed its streams in an unknown form: "
                     f"{error!r}; run the same release on both sides"
@@ -179,14 +179,14 @@ class Peer(Handle):
         self, sock: Any, request: dict[str, Any], deliver_from: int, wait_mode: int
     ) -> Cursor:
         answer, descriptors = ask(sock, request)
-        pidfd = wire.open_pidfd(wire.peer_credentials(sock)[0])
+        pidfd = None
         try:
+            pidfd = wire.open_pidfd(wire.peer_credentials(sock)[0])
             grant = _checked_grant(answer, descriptors)
             segment = segments.attach(descriptors[0])
-            text = segment.description.schema_text
             cursor = Cursor(
                 segment,
-                schemas.from_text(text) if text else None,
+                _checked_schema(segment.description),
                 descriptors[1],
                 grant,
                 deliver_from=deliver_from,
@@ -242,6 +242,19 @@ def _checked_grant(answer: dict[str, Any], descriptors: list[int]) -> tuple[int,
             "the node's grant has an unknown form: run the same release on both sides"
         )
     return slot, position, sequence
+
+
+def _checked_schema(description: segments.Description) -> np.dtype[Any] | None:
+    """C goes by the record's size, Python by the dtype: they must mean the same."""
+    text = description.schema_text
+    schema = schemas.from_text(text) if text else None
+    record_bytes = 0 if schema is None else schema.itemsize
+    if record_bytes != description.record_bytes:
+        raise errors.SegmentError(
+            f"the segment's schema has records of {record_bytes} bytes, its descriptor says "
+            f"{description.record_bytes}: it was not read; is the peer really an rdmaq node?"
+        )
+    return schema
 
 
 def _stream_info(stream: dict[str, Any]) -> StreamInfo:

@@ -23,6 +23,7 @@ class Description:
     name: str
     schema_text: str  # "" for an untyped stream
     schema_hash: int
+    record_bytes: int  # 0: untyped
     epoch: int
     capacity_bytes: int
     guard_bytes: int
@@ -160,6 +161,7 @@ def _describe(descriptor: Any) -> Description:
         name=text("name"),
         schema_text=text("schema"),
         schema_hash=descriptor.schema_hash,
+        record_bytes=descriptor.record_bytes,
         epoch=descriptor.epoch,
         capacity_bytes=descriptor.capacity_bytes,
         guard_bytes=descriptor.guard_bytes,
