@@ -53,6 +53,7 @@ class Subscription(Handle):
         "_on_gap",
         "_on_restart",
         "_stats_before",
+        "_tail_of_dead",
         "_take",
         "name",
     )
@@ -78,6 +79,7 @@ class Subscription(Handle):
         self._stats_before = SubscriptionStats()  # of epochs that are over
         self._end: errors.RdmaqError | None = None
         self._is_silent = False
+        self._tail_of_dead = -1
         self._looked_seconds = time.monotonic()
         self._adopt(cursor)
         self._tell("connected", f"stream {name!r} by {self.transport}")
@@ -300,8 +302,9 @@ class Subscription(Handle):
         if self.closed:  # by another thread meanwhile: it was our side that hung up
             raise self.closed_error()
         counts = self._cursor.counts()
-        if counts.tail_bytes != counts.cursor_bytes:
-            return
+        if counts.tail_bytes != counts.cursor_bytes and counts.tail_bytes != self._tail_of_dead:
+            self._tail_of_dead = counts.tail_bytes
+            return  # something may be left: it is delivered first, unless it cannot be read
         if self._on_restart == "raise":
             raise self._finish(
                 "gone",
