@@ -100,7 +100,7 @@ def ask(sock: socket.socket, request: dict[str, Any]) -> tuple[dict[str, Any], l
 
 def _refusal(answer: dict[str, Any]) -> errors.RdmaqError:
     text = str(answer.get("text", ""))[:4096] or "the node refused without a reason"
-    kind = answer["error"]
+    kind = str(answer["error"])
     if kind == "StreamNotFound":
         available = answer.get("available")
         names = [str(n) for n in available] if isinstance(available, list) else []
