@@ -1,0 +1,210 @@
+"""A subscriber among nodes that lie: an exception of rdmaq's own, and nothing left behind."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import rdmaq
+from rdmaq.shm import dial
+from tests.hostile.rig import FakeNode, Grant, no_descriptor_leaks, packet
+
+SEALS = 0x17  # SEAL, SHRINK, GROW, FUTURE_WRITE of linux/fcntl.h
+F_ADD_SEALS = 1033
+
+
+@pytest.fixture
+def grant() -> Iterator[Grant]:
+    made = Grant()
+    yield made
+    made.close()
+
+
+def subscribe(grant: Grant) -> rdmaq.Subscription:
+    """Subscribes at a fake node that hands over what `grant` holds by now."""
+    with FakeNode("fake", grant.answer):
+        return rdmaq.connect("local:fake").subscribe("s")
+
+
+def test_good_grant_is_accepted(grant: Grant) -> None:
+    """The control: the cases below fail for their own reason, not for the rig's."""
+    with no_descriptor_leaks():
+        subscribe(grant).close()
+
+
+@pytest.mark.parametrize(
+    ("word", "value"),
+    [
+        ("slot", -1),
+        ("slot", 128),
+        ("slot", 1 << 40),
+        ("slot", "0"),
+        ("slot", None),
+        ("position", 0),
+        ("position", 65537),
+        ("position", (1 << 64) - 32),
+        ("position", 1 << 64),
+        ("position", 65536.0),
+        ("sequence", -1),
+        ("sequence", 1 << 63),
+        ("sequence", []),
+    ],
+)
+def test_grant_with_impossible_words_is_refused(grant: Grant, word: str, value: Any) -> None:
+    grant.words[word] = value
+    with no_descriptor_leaks(), pytest.raises((rdmaq.HandoverError, rdmaq.SegmentError)):
+        subscribe(grant)
+
+
+def memfd(content_bytes: int, seals: int) -> int:
+    fd = os.memfd_create("fake", os.MFD_ALLOW_SEALING | os.MFD_CLOEXEC)
+    os.posix_fallocate(fd, 0, content_bytes)
+    fcntl.fcntl(fd, F_ADD_SEALS, seals)
+    return fd
+
+
+def one_socket() -> int:
+    left, right = socket.socketpair()
+    right.close()
+    return left.detach()
+
+
+def one_pipe() -> int:
+    read, write = os.pipe()
+    os.close(write)
+    return read
+
+
+def one_file() -> int:
+    with tempfile.TemporaryFile() as file:
+        file.truncate(4096)
+        return os.dup(file.fileno())
+
+
+STRANGE: dict[str, Callable[[], int]] = {
+    "a directory": lambda: os.open("/", os.O_RDONLY | os.O_DIRECTORY),
+    "a path only": lambda: os.open("/", os.O_PATH),
+    "a device": lambda: os.open("/dev/zero", os.O_RDWR),
+    "a socket": one_socket,
+    "a pipe": one_pipe,
+    "a file": one_file,
+    "an eventfd": lambda: os.eventfd(0),
+    "unsealed memory": lambda: memfd(4096, 0),
+    "memory that can shrink": lambda: memfd(4096, SEALS & ~2),
+    "sealed memory of zeros": lambda: memfd(4 << 20, SEALS),
+    "too short memory": lambda: memfd(100, SEALS),
+    "memory that is ours to read only": lambda: memfd(4096, SEALS),
+}
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["segment", "control page"])
+@pytest.mark.parametrize("strange", STRANGE)
+def test_strange_descriptor_is_refused(grant: Grant, which: int, strange: str) -> None:
+    os.close(grant.descriptors[which])
+    grant.descriptors[which] = STRANGE[strange]()
+    with no_descriptor_leaks(), pytest.raises(rdmaq.SegmentError):
+        subscribe(grant)
+
+
+def test_swapped_descriptors_are_refused(grant: Grant) -> None:
+    grant.descriptors.reverse()
+    with no_descriptor_leaks(), pytest.raises(rdmaq.SegmentError):
+        subscribe(grant)
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 4, 5, 40])
+def test_wrong_number_of_descriptors_is_refused(grant: Grant, count: int) -> None:
+    while len(grant.descriptors) > count:
+        os.close(grant.descriptors.pop())
+    while len(grant.descriptors) < count:
+        grant.descriptors.append(os.dup(0))
+    with no_descriptor_leaks(), pytest.raises(rdmaq.HandoverError):
+        subscribe(grant)
+
+
+@pytest.mark.parametrize(
+    ("schema_text", "record_bytes"),
+    [('"<u4"', 0), ('"<u4"', 8), ("", 8), ('[["a","<u4"],["b","<u8"]]', 4), ("what?", 4)],
+)
+def test_schema_that_contradicts_the_record_size_is_refused(
+    schema_text: str, record_bytes: int
+) -> None:
+    """C would write message offsets where Python gave it no room, or numpy misread records."""
+    grant = Grant(schema_text=schema_text, record_bytes=record_bytes)
+    try:
+        with no_descriptor_leaks(), pytest.raises(rdmaq.SegmentError):
+            subscribe(grant)
+    finally:
+        grant.close()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=8,
+)
+STREAM = st.fixed_dictionaries(
+    {},
+    optional=dict.fromkeys(
+        ("name", "schema", "capacity_bytes", "is_reliable", "epoch", "next_sequence"), JSON
+    ),
+)
+
+
+@given(
+    st.binary(max_size=64)
+    | JSON.map(lambda value: json.dumps(value).encode())
+    | st.fixed_dictionaries({"error": JSON}, optional={"text": JSON, "available": JSON}).map(packet)
+    | st.fixed_dictionaries({"streams": JSON | st.lists(STREAM, max_size=3)}).map(packet)
+    | st.fixed_dictionaries(
+        {}, optional={"slot": JSON, "position": JSON, "sequence": JSON, "expected": JSON}
+    ).map(packet)
+)
+def test_no_answer_raises_anything_but_errors_of_rdmaq(answer: bytes) -> None:
+    """Every kind of answer to every request: a value, or an RdmaqError."""
+    with no_descriptor_leaks(), FakeNode("fake", lambda _: (answer, [0, 0])):
+        for ask in (
+            lambda: rdmaq.connect("local:fake"),
+            lambda: rdmaq.Peer("local:fake", allow_uids=()).streams(),
+            lambda: rdmaq.Peer("local:fake", allow_uids=()).subscribe("s"),
+        ):
+            try:
+                ask()
+            except rdmaq.RdmaqError as error:
+                assert str(error)
+    (dial.socket_path("fake")).unlink()
+
+
+def test_node_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dial, "_ANSWER_SECONDS_MAX", 0.05)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with listener, no_descriptor_leaks():
+        listener.bind(os.fspath(dial.socket_path("mute")))
+        listener.listen()
+        with pytest.raises(rdmaq.HandoverError, match="did not answer"):
+            rdmaq.connect("local:mute")
+
+
+@pytest.mark.parametrize("tail", [0, 64, 65536 + 4096, (1 << 64) - 1, 1 << 63])
+def test_ring_that_its_dead_publisher_left_in_disorder_ends_the_subscription(
+    grant: Grant, tail: int
+) -> None:
+    """The tail promises what the ring does not hold, and nobody is left to mend it."""
+    grant.words["sequence"] = 1
+    with FakeNode("fake", grant.answer) as node:
+        subscription = rdmaq.connect("local:fake").subscribe("s")
+        grant.index[:] = b"\xff" * len(grant.index)
+        grant.live[0] = tail
+        node.hang_up()
+        with pytest.raises((rdmaq.SegmentError, rdmaq.PublisherGone)):
+            subscription.poll(timeout=20)
+        subscription.close()
