@@ -179,8 +179,8 @@ def test_no_answer_raises_anything_but_errors_of_rdmaq(answer: bytes) -> None:
         ):
             try:
                 ask()
-            except rdmaq.RdmaqError as error:
-                assert str(error)
+            except rdmaq.RdmaqError:
+                pass
     (dial.socket_path("fake")).unlink()
 
 

@@ -37,6 +37,11 @@ def dial_raw() -> socket.socket:
     return sock
 
 
+def settle(node: rdmaq.Node) -> None:
+    """Returns when the node has closed every connection: it does so after the peer has."""
+    eventually(lambda: not node._listener._connections, "the node to hang up on everybody")
+
+
 def serves(peer: rdmaq.Peer) -> bool:
     return [stream.name for stream in peer.streams()] == ["s"]
 
@@ -68,6 +73,7 @@ REQUEST = st.fixed_dictionaries(
 def test_no_request_ends_the_node(node: rdmaq.Node, request_bytes: bytes, has_gift: bool) -> None:
     """Each packet comes alone or with unwanted descriptors; afterwards the node still answers."""
     peer = rdmaq.connect(node.address)
+    settle(node)
     before = open_descriptors()
     with dial_raw() as sock:
         if request_bytes:
@@ -79,7 +85,8 @@ def test_no_request_ends_the_node(node: rdmaq.Node, request_bytes: bytes, has_gi
             else:
                 wire.close_all(descriptors)
     assert serves(peer)
-    eventually(lambda: open_descriptors() == before, "the node to close what it was given")
+    settle(node)
+    assert open_descriptors() == before
 
 
 def test_subscriber_that_talks_after_the_grant_is_dropped(node: rdmaq.Node) -> None:
@@ -93,7 +100,8 @@ def test_subscriber_that_talks_after_the_grant_is_dropped(node: rdmaq.Node) -> N
             send_raw(sock, b"and another thing", [0])
             eventually(lambda: open_descriptors() < before, "the node to hang up")
         assert serves(rdmaq.connect(node.address))
-        eventually(lambda: node._streams["s"].reader_count == 0)
+        settle(node)
+        assert node._streams["s"].reader_count == 0
 
 
 FLOOD = """
