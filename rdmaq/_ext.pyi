@@ -1,0 +1,257 @@
+"""What the compiled extension offers; made by csrc/build_stub.py from rdmaq_abi.h."""
+
+from typing import Any, TypeAlias
+
+#: Structs and pointers are cffi's own objects, whose members no checker knows.
+CData: TypeAlias = Any
+ffi: Any
+
+class _Lib:
+    RQ_FORMAT_VERSION: int
+    RQ_FRAME_HEADER_BYTES: int
+    RQ_CAPACITY_BYTES_MIN: int
+    RQ_CAPACITY_BYTES_MAX: int
+    RQ_GUARD_BYTES_DEFAULT_MAX: int
+    RQ_GUARD_BYTES_MIN: int
+    RQ_READERS_MAX: int
+    RQ_FRAME_MESSAGES_MAX: int
+    RQ_BLOCK_PAYLOAD_BYTES_MAX: int
+    RQ_LEDGER_ENTRIES: int
+    RQ_NAME_BYTES_MAX: int
+    RQ_SCHEMA_BYTES_MAX: int
+    RQ_WAIT_SLICE_NS_MAX: int
+    RQ_KIND_MESSAGE: int
+    RQ_KIND_RECORDS: int
+    RQ_KIND_BLOCKS: int
+    RQ_KIND_GAP: int
+    RQ_KIND_HEARTBEAT: int
+    RQ_KIND_END: int
+    RQ_POLL_NOTHING: int
+    RQ_POLL_GAP: int
+    RQ_POLL_END: int
+    RQ_POLL_TOO_SMALL: int
+    RQ_POLL_CUT_OFF: int
+    RQ_CAUSE_UPSTREAM: int
+    RQ_CAUSE_OVERRUN: int
+    RQ_WAIT_AUTO: int
+    RQ_WAIT_SPIN: int
+    RQ_WAIT_YIELD: int
+    RQ_WAIT_SLEEP: int
+    RQ_START_LIVE: int
+    RQ_START_OLDEST: int
+    RQ_START_SEQUENCE: int
+    RQ_START_WALL_NS: int
+    RQ_CUT_STALLED: int
+    RQ_CUT_BAD_CURSOR: int
+    RQ_BENCH_PLAIN_HEADER_BYTES: int
+    def rq_descriptor_init(
+        self,
+        descriptor: CData,
+        capacity_bytes: int,
+        guard_bytes: int,
+        record_bytes: int,
+        /,
+    ) -> int: ...
+    def rq_segment_create(self, descriptor: CData, segment_out: CData, fd_out: CData, /) -> int: ...
+    def rq_segment_attach(self, fd: int, segment_out: CData, copy_out: CData, /) -> int: ...
+    def rq_segment_free(self, segment: CData, /) -> None: ...
+    def rq_segment_data(self, segment: CData, /) -> CData: ...
+    def rq_publisher_open(
+        self,
+        segment: CData,
+        first_sequence: int,
+        timeout_ns: int,
+        readers_min: int,
+        publisher_out: CData,
+        /,
+    ) -> int: ...
+    def rq_send(self, publisher: CData, data: CData | bytes, payload_bytes: int, /) -> int: ...
+    def rq_send_records(
+        self,
+        publisher: CData,
+        data: CData | bytes,
+        record_count: int,
+        taken: CData,
+        /,
+    ) -> int: ...
+    def rq_send_blocks(
+        self,
+        publisher: CData,
+        blocks: CData | bytes,
+        blocks_bytes: int,
+        message_count: int,
+        first_sequence: int,
+        taken: CData,
+        /,
+    ) -> int: ...
+    def rq_send_gap(self, publisher: CData, first: int, last: int, /) -> int: ...
+    def rq_send_heartbeat(self, publisher: CData, /) -> int: ...
+    def rq_claim(
+        self,
+        publisher: CData,
+        payload_bytes: int,
+        data_offset_bytes_out: CData,
+        /,
+    ) -> int: ...
+    def rq_commit(self, publisher: CData, /) -> int: ...
+    def rq_abort(self, publisher: CData, /) -> int: ...
+    def rq_publisher_wait(self, publisher: CData, payload_bytes: int, wait_ns: int, /) -> int: ...
+    def rq_publisher_admit(
+        self,
+        publisher: CData,
+        start: int,
+        start_value: int,
+        socket_fd: int,
+        control_fd_out: CData,
+        position_out: CData,
+        sequence_out: CData,
+        /,
+    ) -> int: ...
+    def rq_publisher_dismiss(self, publisher: CData, slot: int, /) -> int: ...
+    def rq_publisher_read_stats(self, publisher: CData, out: CData, /) -> None: ...
+    def rq_publisher_close(self, publisher: CData, /) -> int: ...
+    def rq_publisher_forget(self, publisher: CData, /) -> None: ...
+    def rq_publisher_free(self, publisher: CData, /) -> None: ...
+    def rq_keeper_start(self, keeper_out: CData, /) -> int: ...
+    def rq_keeper_add(self, keeper: CData, publisher: CData, /) -> int: ...
+    def rq_keeper_remove(self, keeper: CData, publisher: CData, /) -> int: ...
+    def rq_keeper_stop(self, keeper: CData, /) -> None: ...
+    def rq_reader_open(
+        self,
+        segment: CData,
+        control_fd: int,
+        slot: int,
+        position: int,
+        sequence: int,
+        deliver_from: int,
+        reader_out: CData,
+        /,
+    ) -> int: ...
+    def rq_reader_poll(
+        self,
+        reader: CData,
+        poll: CData,
+        message_count_max: int,
+        wait_ns: int,
+        /,
+    ) -> int: ...
+    def rq_reader_borrow(
+        self,
+        reader: CData,
+        poll: CData,
+        message_count_max: int,
+        wait_ns: int,
+        /,
+    ) -> int: ...
+    def rq_reader_release(self, reader: CData, consume: int, /) -> int: ...
+    def rq_reader_arm(self, reader: CData, /) -> int: ...
+    def rq_reader_read_stats(self, reader: CData, out: CData, /) -> None: ...
+    def rq_reader_wall_ns(self, reader: CData, ticks: int, /) -> int: ...
+    def rq_frame_latencies_ns(
+        self,
+        notes: CData,
+        note_count: int,
+        received_ticks: int,
+        out: CData,
+        /,
+    ) -> None: ...
+    def rq_reader_close(self, reader: CData, /) -> int: ...
+    def rq_reader_forget(self, reader: CData, /) -> None: ...
+    def rq_reader_free(self, reader: CData, /) -> None: ...
+    def rq_clock_ticks(self, /) -> int: ...
+    def rq_clock_ticks_to_ns(self, ticks: int, /) -> int: ...
+    def rq_clock_ns_per_tick_q32(self, /) -> int: ...
+    def rq_clock_calibrate(self, /) -> None: ...
+    def rq_clock_kind(self, /) -> int: ...
+    def rq_bench_empty(self, /) -> None: ...
+    def rq_bench_word_ask(
+        self,
+        words: CData,
+        count: int,
+        limit_ns: int,
+        elapsed_ns_out: CData,
+        /,
+    ) -> int: ...
+    def rq_bench_word_answer(self, words: CData, count: int, limit_ns: int, /) -> int: ...
+    def rq_bench_ping(
+        self,
+        publisher: CData,
+        reader: CData,
+        message: CData | bytes,
+        message_bytes: int,
+        count: int,
+        limit_ns: int,
+        round_trips_ns_out: CData,
+        /,
+    ) -> int: ...
+    def rq_bench_pong(
+        self,
+        publisher: CData,
+        reader: CData,
+        count: int,
+        limit_ns: int,
+        /,
+    ) -> int: ...
+    def rq_bench_publish(
+        self,
+        publisher: CData,
+        records: CData | bytes,
+        record_count: int,
+        record_bytes: int,
+        batch_count: int,
+        /,
+    ) -> int: ...
+    def rq_bench_drain(
+        self,
+        reader: CData,
+        out: CData | bytes,
+        out_bytes: int,
+        message_count_max: int,
+        message_count: int,
+        /,
+    ) -> int: ...
+    def rq_bench_plain_write(
+        self,
+        area: CData,
+        shape: CData,
+        data: CData | bytes,
+        data_bytes: int,
+        count: int,
+        limit_ns: int,
+        /,
+    ) -> int: ...
+    def rq_bench_plain_read(
+        self,
+        area: CData,
+        shape: CData,
+        out: CData | bytes,
+        out_bytes: int,
+        data_bytes: int,
+        count: int,
+        limit_ns: int,
+        /,
+    ) -> int: ...
+    def rq_bench_plain_ping(
+        self,
+        there: CData,
+        back: CData,
+        shape: CData,
+        message: CData | bytes,
+        message_bytes: int,
+        count: int,
+        limit_ns: int,
+        round_trips_ns_out: CData,
+        /,
+    ) -> int: ...
+    def rq_bench_plain_pong(
+        self,
+        there: CData,
+        back: CData,
+        shape: CData,
+        message_bytes: int,
+        count: int,
+        limit_ns: int,
+        /,
+    ) -> int: ...
+
+lib: _Lib
