@@ -74,10 +74,17 @@ class NameLock:
 
         Raises:
             AddressInUse: a living process has it.
+            AccessDenied: the lock's file is another user's.
         """
         self._path = socket_path(name).with_suffix(".lock")
         while True:
-            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            try:
+                self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise AccessDenied(
+                    f"the lock {self._path} cannot be opened: {error.strerror}; if another user's "
+                    "node left it behind, remove it, or choose another name"
+                ) from error
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError:
