@@ -27,7 +27,7 @@ def test_c_program_passes_on_emulated_aarch64(program: str) -> None:
     if os.environ.get("CI") != "true" and not all(map(shutil.which, TOOLS)):
         pytest.skip("aarch64 cross compiler and qemu-user not present")
     BUILD.mkdir(parents=True, exist_ok=True)
-    flags = "-std=gnu11 -O2 -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Werror".split()
+    flags = ["-O2", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]
     includes = ["-I", str(ROOT / "csrc"), "-I", str(ROOT / "csrc" / "include")]
     sources = [*sorted(ROOT.glob("csrc/ring/*.c")), ROOT / "tests" / "c" / f"{program}.c"]
     compiler, emulator = TOOLS
