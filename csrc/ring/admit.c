@@ -106,6 +106,8 @@ int rq_publisher_dismiss(struct rq_publisher *publisher, int slot) {
     for (uint32_t i = 0; i < publisher->reader_count; i++) {
         if (publisher->readers[i]->slot != slot) continue;
         gone = publisher->readers[i];
+        if (gone->is_deferred)
+            atomic_fetch_sub_explicit(&publisher->deferred_count, 1, memory_order_relaxed);
         uint32_t last = --publisher->reader_count;
         publisher->readers[i] = publisher->readers[last];
         publisher->waiting[i] = publisher->waiting[last];
@@ -139,6 +141,7 @@ int rq_publisher_close(struct rq_publisher *publisher) {
     if (!rq_handle_begin_close(&publisher->handle)) return 0;
     rq_handle_wait_idle(&publisher->handle); /* who waits at the gate looks every 50 us */
     rq_publisher_lock(publisher);
+    rq_wake_readmit(publisher); /* the end is told to everybody, and at once */
     rq_write_frame(publisher, RQ_KIND_END, 0, 0, NULL, 0);
     atomic_store_explicit(&publisher->live->state, RQ_STATE_ENDED, memory_order_release);
     rq_wake_readers(publisher);

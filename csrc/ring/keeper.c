@@ -1,20 +1,25 @@
 /*
- * The node's thread: heartbeats and clock tables of every publisher of the node. It never holds
- * the GIL and sleeps between its turns.
+ * The node's thread: heartbeats and clock tables of every publisher of the node, and the wakes that
+ * they deferred. It never holds the GIL and sleeps between its turns.
  */
+#define _GNU_SOURCE
 #include <pthread.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "ring/publisher.h"
+#include "ring/wake.h"
 
 #define HEARTBEAT_NS 100000000u
 #define HEARTBEATS_PER_SYNC 10
+#define MAKE_UP_NS 20000u    /* how late a deferred wake may be, but for the scheduler */
+#define TIMER_SLACK_NS 1000u /* not the usual 50 us */
 
 struct rq_keeper {
     pthread_t thread;
-    pthread_mutex_t mutex;
-    pthread_cond_t wake;
+    pthread_mutex_t mutex; /* the list; taken before a publish lock, never under one */
+    _Atomic uint32_t bell; /* 1: something was deferred since the keeper looked */
     int is_stopping;
     struct rq_publisher *first;
 };
@@ -27,24 +32,53 @@ static void beat(struct rq_keeper *keeper, int is_sync) {
     }
 }
 
+static uint32_t make_up(struct rq_keeper *keeper) {
+    uint32_t left = 0;
+    for (struct rq_publisher *at = keeper->first; at != NULL; at = at->keeper_next)
+        left += rq_wake_deferred(at);
+    return left;
+}
+
+static uint64_t monotonic_ns(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+void rq_keeper_ring(struct rq_keeper *keeper) {
+    /* Released with what was deferred before: pairs with the exchange in sleep_until_rung. Whoever
+     * finds 1 need not wake: the keeper has yet to look, or it would have found 1 itself. */
+    if (atomic_exchange_explicit(&keeper->bell, 1, memory_order_seq_cst) == 0)
+        rq_futex_wake(&keeper->bell);
+}
+
+static void sleep_until_rung(struct rq_keeper *keeper, uint64_t wait_ns) {
+    if (atomic_exchange_explicit(&keeper->bell, 0, memory_order_seq_cst) == 0)
+        rq_futex_wait(&keeper->bell, 0, wait_ns);
+}
+
 static void *keep(void *argument) {
     struct rq_keeper *keeper = argument;
-    struct timespec next;
-    clock_gettime(CLOCK_MONOTONIC, &next);
+    uint64_t beat_ns = monotonic_ns() + HEARTBEAT_NS;
+    prctl(PR_SET_TIMERSLACK, (unsigned long)TIMER_SLACK_NS);
     pthread_mutex_lock(&keeper->mutex);
-    for (unsigned turn = 1; !keeper->is_stopping; turn++) {
-        struct timespec now;
-        clock_gettime(CLOCK_MONOTONIC, &now);
-        if (now.tv_sec > next.tv_sec + 1) next = now; /* was stopped: no beats to catch up */
-        next.tv_nsec += HEARTBEAT_NS;
-        if (next.tv_nsec >= 1000000000) {
-            next.tv_nsec -= 1000000000;
-            next.tv_sec++;
+    for (unsigned turn = 1; !keeper->is_stopping;) {
+        uint32_t left = make_up(keeper);
+        uint64_t now_ns = monotonic_ns();
+        if (now_ns >= beat_ns) {
+            beat(keeper, turn++ % HEARTBEATS_PER_SYNC == 0);
+            beat_ns += HEARTBEAT_NS;
+            if (beat_ns < now_ns)
+                beat_ns = now_ns + HEARTBEAT_NS; /* was stopped: none to catch up */
         }
-        while (!keeper->is_stopping &&
-               pthread_cond_timedwait(&keeper->wake, &keeper->mutex, &next) == 0) {
+        pthread_mutex_unlock(&keeper->mutex);
+        if (left != 0) { /* the bell stays as it is: nobody need wake who does not sleep for long */
+            struct timespec pause = {.tv_sec = 0, .tv_nsec = MAKE_UP_NS};
+            nanosleep(&pause, NULL);
+        } else {
+            sleep_until_rung(keeper, beat_ns - now_ns);
         }
-        if (!keeper->is_stopping) beat(keeper, turn % HEARTBEATS_PER_SYNC == 0);
+        pthread_mutex_lock(&keeper->mutex);
     }
     pthread_mutex_unlock(&keeper->mutex);
     return NULL;
@@ -54,12 +88,7 @@ int rq_keeper_start(struct rq_keeper **keeper_out) {
     *keeper_out = NULL;
     struct rq_keeper *keeper = calloc(1, sizeof(*keeper));
     if (keeper == NULL) return -ENOMEM;
-    pthread_condattr_t attributes;
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
     pthread_mutex_init(&keeper->mutex, NULL);
-    pthread_cond_init(&keeper->wake, &attributes);
-    pthread_condattr_destroy(&attributes);
     int error = pthread_create(&keeper->thread, NULL, keep, keeper);
     if (error != 0) {
         free(keeper);
@@ -73,6 +102,10 @@ int rq_keeper_add(struct rq_keeper *keeper, struct rq_publisher *publisher) {
     pthread_mutex_lock(&keeper->mutex);
     publisher->keeper_next = keeper->first;
     keeper->first = publisher;
+    rq_publisher_lock(publisher);
+    publisher->wake_interval_ticks = rq_ns_ticks(RQ_WAKE_INTERVAL_NS);
+    publisher->keeper = keeper;
+    rq_publisher_unlock(publisher);
     pthread_mutex_unlock(&keeper->mutex);
     return 0;
 }
@@ -83,6 +116,11 @@ int rq_keeper_remove(struct rq_keeper *keeper, struct rq_publisher *publisher) {
     for (struct rq_publisher **at = &keeper->first; *at != NULL; at = &(*at)->keeper_next) {
         if (*at != publisher) continue;
         *at = publisher->keeper_next;
+        rq_publisher_lock(publisher);
+        publisher->keeper = NULL;
+        rq_wake_readmit(publisher);
+        rq_wake_readers(publisher); /* what was deferred to us */
+        rq_publisher_unlock(publisher);
         error = 0;
         break;
     }
@@ -94,10 +132,9 @@ void rq_keeper_stop(struct rq_keeper *keeper) {
     if (keeper == NULL) return;
     pthread_mutex_lock(&keeper->mutex);
     keeper->is_stopping = 1;
-    pthread_cond_signal(&keeper->wake);
     pthread_mutex_unlock(&keeper->mutex);
+    rq_keeper_ring(keeper);
     pthread_join(keeper->thread, NULL);
-    pthread_cond_destroy(&keeper->wake);
     pthread_mutex_destroy(&keeper->mutex);
     free(keeper);
 }

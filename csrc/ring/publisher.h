@@ -19,7 +19,11 @@ struct rq_admitted {
     int is_gating;
     uint64_t cursor_seen;
     uint64_t moved_ticks; /* while the publisher is blocked: when this cursor last moved */
+    uint64_t wakes_paid_until_ticks;
+    int is_deferred; /* nobody looks at its `waiting` before the keeper does */
 };
+
+struct rq_keeper;
 
 struct rq_publisher {
     struct rq_segment segment; /* a copy: one pointer less on the hot path */
@@ -44,6 +48,10 @@ struct rq_publisher {
     struct rq_handle handle;
     _Atomic int lock; /* tail and reader table: held for one frame, or one admission */
     struct rq_publisher *keeper_next;
+    struct rq_keeper *keeper; /* NULL: nobody could make up for a wake, so none is deferred */
+    uint64_t wake_interval_ticks;
+    _Atomic uint32_t deferred_count;
+    _Atomic uint32_t nobody_waits; /* always 0: stands in for a deferred reader's `waiting` */
 };
 
 static inline void rq_publisher_lock(struct rq_publisher *publisher) {
@@ -79,9 +87,15 @@ static inline int rq_gate_is_open(struct rq_publisher *publisher, uint64_t frame
     return rq_gate_refresh(publisher, frame_bytes);
 }
 
-/* wake.c: the slow half of waking one reader; must be called with the publish lock held. */
+/* wake.c: the slow half of waking one reader, now or later by the keeper. All of these but the
+ * last must be called with the publish lock held. */
+void rq_wake_readmit(struct rq_publisher *publisher);
 void rq_wake_reader(struct rq_publisher *publisher, uint32_t reader_number);
 void rq_wake_everybody(struct rq_live *live);
+/* The keeper's part: makes up for deferred wakes that are due. Returns how many are not yet. */
+uint32_t rq_wake_deferred(struct rq_publisher *publisher);
+/* keeper.c: a wake was deferred. Takes no lock, and enters the kernel only when the keeper sleeps. */
+void rq_keeper_ring(struct rq_keeper *keeper);
 
 /*
  * Publisher: store tail, fence, load waiting. Reader: store waiting, fence, load tail. Each fence

@@ -14,6 +14,7 @@
 #define SPIN_NS 20000
 #define SPINS_PER_LOOK 32
 #define CONTROL_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+_Static_assert(SPIN_NS > RQ_WAKE_INTERVAL_NS, "who spins first is never woken late");
 
 /* The page must be what the publisher promised: sealed and of one page, or a later truncation
  * would kill us with SIGBUS. */
