@@ -31,6 +31,7 @@ from rdmaq.stream.subscription import (
 )
 
 _RETRY_SECONDS = 0.02
+_STREAMS_MAX = 100_000  # a stranger could list names for ever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +86,11 @@ class Peer(Handle):
                     f"{error!r}; run the same release on both sides"
                 ) from error
             streams += page
+            if len(streams) > _STREAMS_MAX:
+                raise errors.HandoverError(
+                    f"the node at {self.address} lists more than {_STREAMS_MAX:,} streams: is it "
+                    "really an rdmaq node?"
+                )
         return streams
 
     def subscribe(

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rdmaq
+from rdmaq import peer
 from rdmaq.shm import dial
 from rdmaq.shm.runtime import socket_path
 from tests.hostile.rig import FakeNode, Grant, no_descriptor_leaks, packet
@@ -208,3 +209,22 @@ def test_ring_that_its_dead_publisher_left_in_disorder_ends_the_subscription(
         with pytest.raises((rdmaq.SegmentError, rdmaq.PublisherGone)):
             subscription.poll(timeout=20)
         subscription.close()
+
+
+def test_node_that_lists_streams_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each page goes on after the last one's names, for ever."""
+    monkeypatch.setattr(peer, "_STREAMS_MAX", 20)
+    stream = {
+        "schema": "",
+        "capacity_bytes": 65536,
+        "is_reliable": False,
+        "epoch": 1,
+        "next_sequence": 1,
+    }
+
+    def another_page(request: dict[str, Any]) -> tuple[bytes, list[int]]:
+        page = [{**stream, "name": request.get("after", "") + "x"}]
+        return packet({"streams": page, "is_whole": False}), []
+
+    with FakeNode("endless", another_page), pytest.raises(rdmaq.HandoverError):
+        rdmaq.Peer("local:endless", allow_uids=()).streams()
