@@ -94,7 +94,7 @@ void rq_wake_reader(struct rq_publisher *publisher, uint32_t reader_number);
 void rq_wake_everybody(struct rq_live *live);
 /* The keeper's part: makes up for deferred wakes that are due. Returns how many are not yet. */
 uint32_t rq_wake_deferred(struct rq_publisher *publisher);
-/* keeper.c: a wake was deferred. Takes no lock, and enters the kernel only when the keeper sleeps. */
+/* keeper.c: a wake was deferred. No lock, and no system call unless the keeper sleeps. */
 void rq_keeper_ring(struct rq_keeper *keeper);
 
 /*

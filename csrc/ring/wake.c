@@ -25,9 +25,10 @@ void rq_wake_everybody(struct rq_live *live) {
 
 /*
  * Wakes cost the sender a system call, and a reader may ask for one at every frame: in ignorance
- * (wait="sleep" on a dense stream) or in malice. So each reader has a credit of RQ_WAKE_CREDIT wakes
- * and one more per RQ_WAKE_INTERVAL_NS. Beyond it the publisher stops looking at that reader's word:
- * the sender's price is then nothing at all, and the keeper looks again when the next wake is due.
+ * (wait="sleep" on a dense stream) or in malice. So each reader has a credit of RQ_WAKE_CREDIT
+ * wakes and one more per RQ_WAKE_INTERVAL_NS. Beyond it the publisher stops looking at that
+ * reader's word: the sender's price is then nothing at all, and the keeper looks again when the
+ * next wake is due.
  *
  * Nothing is lost by that. Let the tail's store be the last one before a deferred look. The keeper
  * takes the publish lock after the sender released it, so the store happens before what follows:

@@ -1,6 +1,7 @@
 /*
- * A publisher that makes a frame of blocks shorter while its reader stands in the middle of it gets
- * -EBADMSG: the place where the reader stopped lies behind the frame's end, and nothing is read there.
+ * A publisher that makes a frame of blocks shorter while its reader stands in the middle of it
+ * gets -EBADMSG: the place where the reader stopped lies behind the frame's end, and nothing is
+ * read there.
  */
 #include "check.h"
 

@@ -1,6 +1,7 @@
 /*
- * A reader that asks to be woken at every frame costs its publisher a bounded number of system calls,
- * and a wake that was put off still comes: with no further frame, at the keeper's removal, at the end.
+ * A reader that asks to be woken at every frame costs its publisher a bounded number of system
+ * calls, and a wake that was put off still comes: with no further frame, at the keeper's removal,
+ * at the end.
  */
 #define _GNU_SOURCE
 #include "check.h"

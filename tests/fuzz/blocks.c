@@ -1,6 +1,6 @@
 /*
- * Length-prefixed messages as a stranger's datagram holds them: rq_send_blocks publishes all of them
- * or refuses all of them, and reads no byte behind the buffer (ASan watches it).
+ * Length-prefixed messages as a stranger's datagram holds them: rq_send_blocks publishes all of
+ * them or refuses all of them, and reads no byte behind the buffer (ASan watches it).
  */
 #include <errno.h>
 

@@ -16,10 +16,8 @@ BUILD = ROOT / ".build" / "fuzz"
 TARGETS = sorted(path.stem for path in FOLDER.glob("*.c"))
 
 _INPUT_BYTES_MAX = 512
-_FLAGS = (
-    "-g -O1 -pthread -Wall -Wextra -Werror -fno-sanitize-recover=all "
-    "-fsanitize=fuzzer,address,undefined"
-).split()
+_SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
+_FLAGS = ["-g", "-O1", "-pthread", "-Wall", "-Wextra", "-Werror", *_SANITIZERS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +54,7 @@ def build(target: str) -> Path:
     return program
 
 
-def run(
-    target: str, *, seconds: int = 0, input_count: int = 0, seed: int = 0
-) -> Outcome:
+def run(target: str, *, seconds: int = 0, input_count: int = 0, seed: int = 0) -> Outcome:
     """Fuzzes until the time or the number of inputs is over (0: no limit) or a claim breaks.
 
     Inputs that found something new are kept below .build/fuzz/, so the next run goes on there.

@@ -1,7 +1,8 @@
 /*
- * A reliable publisher among hostile readers: the input writes their control pages (cursor, waiting,
- * cut_off) between its calls. It cuts off who lies; an honest reader beside them gets every message,
- * whole and in order, for nobody's forged cursor may open the gate over its unread bytes.
+ * A reliable publisher among hostile readers: the input writes their control pages (cursor,
+ * waiting, cut_off) between its calls. It cuts off who lies; an honest reader beside them gets
+ * every message, whole and in order, for nobody's forged cursor may open the gate over its unread
+ * bytes.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>

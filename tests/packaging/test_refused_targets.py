@@ -55,6 +55,7 @@ def test_build_for_a_target_that_cannot_work_is_refused_with_the_reason(
     assert words in said
 
 
+@pytest.mark.slow
 def test_the_stub_is_not_what_is_refused(tmp_path: Path) -> None:
     """The control: with a good answer the same stub gets past those checks."""
     _, said = configure(tmp_path, "Linux", 8, "LITTLE_ENDIAN")
