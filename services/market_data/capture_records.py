@@ -31,7 +31,8 @@ NS_PER_SECOND = 1_000_000_000
 # pcapng counts microseconds where an interface does not say otherwise.
 RESOLUTION_DEFAULT = 6
 
-# What python-pcapng raises on bytes that are no pcapng.
+# What python-pcapng raises on bytes that are no pcapng. OSError comes from `inet_ntoa` only: one of
+# the disk never gets so far, `ByteSource` turns it into damage.
 _DAMAGE = (
     pcapng.exceptions.PcapngException,
     struct.error,
@@ -40,6 +41,7 @@ _DAMAGE = (
     RuntimeError,
     AttributeError,
     TypeError,
+    OSError,
 )
 
 

@@ -209,6 +209,18 @@ def test_pcapng_with_garbage_behind_its_header_is_told_as_damage(tmp_path: Path)
         assert capture.cut_short is not None
 
 
+def test_pcapng_with_an_address_of_one_byte_is_told_as_damage(tmp_path: Path) -> None:
+    """The library hands the option to `inet_ntoa`, whose OSError is no error of the disk."""
+    path = tmp_path / "address.pcapng"
+    section = block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1), "<")
+    option = struct.pack("<HHB3xHH", 4, 1, 10, 0, 0)
+    path.write_bytes(section + block(1, struct.pack("<HHI", 1, 0, 65535) + option, "<"))
+    frames, capture = read(path)
+    assert not frames
+    assert capture.cut_short is not None
+    assert "damaged" in capture.cut_short.cause
+
+
 @given(st.data())
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_changed_byte_of_a_capture_is_read_told_or_refused(
