@@ -6,6 +6,7 @@
  *   rq_ticks_begin()  nothing that follows has begun when it is read
  *   rq_ticks_end()    everything before has finished when it is read
  *   rq_cpu_relax()    tells the sibling thread that we spin
+ *   rq_store_fence()  stores that go past the cache stay behind the stores before it
  */
 #ifndef RQ_ARCH_TICKS_H
 #define RQ_ARCH_TICKS_H

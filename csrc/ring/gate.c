@@ -51,6 +51,12 @@ int rq_gate_refresh(struct rq_publisher *publisher, uint64_t frame_bytes) {
     return publisher->tail + frame_bytes <= limit_bytes;
 }
 
+/* Signed: another CPU's counter may have stamped `since` a little ahead of our `now`. */
+static int has_passed(uint64_t since_ticks, uint64_t now_ticks, uint64_t timeout_ticks) {
+    int64_t passed_ticks = (int64_t)(now_ticks - since_ticks);
+    return passed_ticks > 0 && (uint64_t)passed_ticks > timeout_ticks;
+}
+
 /* Called while blocked. A reader is stalled when it is in the way and its cursor stood still. */
 static void cut_off_stalled(struct rq_publisher *publisher, uint64_t frame_bytes,
                             const uint64_t *cursors_before, uint64_t now_ticks) {
@@ -62,14 +68,26 @@ static void cut_off_stalled(struct rq_publisher *publisher, uint64_t frame_bytes
         if (reader->cursor_seen != cursors_before[i] ||
             reader->cursor_seen + room_bytes >= publisher->tail + frame_bytes)
             reader->moved_ticks = now_ticks;
-        else if (now_ticks - reader->moved_ticks > timeout_ticks)
+        else if (has_passed(reader->moved_ticks, now_ticks, timeout_ticks))
             cut_off(publisher, reader, RQ_CUT_STALLED);
     }
 }
 
-static int try_gate(struct rq_publisher *publisher, uint64_t frame_bytes, uint64_t now_ticks) {
+/* Too few readers for longer than the timeout: counted from when they became too few. */
+static int is_too_few_too_long(struct rq_publisher *publisher, uint64_t now_ticks) {
+    if (gating_count(publisher) >= publisher->readers_min) {
+        publisher->too_few_since_ticks = 0;
+        return 0;
+    }
+    if (publisher->too_few_since_ticks == 0) publisher->too_few_since_ticks = now_ticks;
+    return has_passed(publisher->too_few_since_ticks, now_ticks,
+                      rq_ns_ticks(publisher->timeout_ns));
+}
+
+static int try_gate(struct rq_publisher *publisher, uint64_t frame_bytes) {
     uint64_t cursors_before[RQ_READERS_MAX];
     rq_publisher_lock(publisher);
+    uint64_t now_ticks = rq_now_ticks(); /* under the lock, as the stamps of who is admitted */
     for (uint32_t i = 0; i < publisher->reader_count; i++)
         cursors_before[i] = publisher->readers[i]->cursor_seen;
     int is_open = rq_gate_is_open(publisher, frame_bytes);
@@ -77,17 +95,15 @@ static int try_gate(struct rq_publisher *publisher, uint64_t frame_bytes, uint64
         cut_off_stalled(publisher, frame_bytes, cursors_before, now_ticks);
         is_open = rq_gate_is_open(publisher, frame_bytes);
     }
-    int has_too_few = gating_count(publisher) < publisher->readers_min;
+    int is_hopeless = !is_open && is_too_few_too_long(publisher, now_ticks);
     rq_publisher_unlock(publisher);
     if (is_open) return 1;
-    uint64_t timeout_ticks = rq_ns_ticks(publisher->timeout_ns);
-    if (has_too_few && now_ticks - publisher->blocked_since_ticks > timeout_ticks)
-        return -ETIMEDOUT;
-    return 0;
+    return is_hopeless ? -ETIMEDOUT : 0;
 }
 
 static void begin_stall(struct rq_publisher *publisher, uint64_t now_ticks) {
     publisher->blocked_since_ticks = now_ticks;
+    publisher->too_few_since_ticks = 0;
     rq_publisher_lock(publisher);
     for (uint32_t i = 0; i < publisher->reader_count; i++)
         publisher->readers[i]->moved_ticks = now_ticks;
@@ -101,7 +117,7 @@ static int wait_at_gate(struct rq_publisher *publisher, uint64_t frame_bytes, ui
     uint64_t deadline_ticks = now_ticks + rq_ns_ticks(wait_ns);
     if (publisher->blocked_since_ticks == 0) begin_stall(publisher, now_ticks);
     for (int turns = 0;; turns++) {
-        int result = try_gate(publisher, frame_bytes, now_ticks);
+        int result = try_gate(publisher, frame_bytes);
         if (result != 0) {
             publisher->blocked_since_ticks = 0;
             return result;
@@ -119,7 +135,7 @@ static int wait_at_gate(struct rq_publisher *publisher, uint64_t frame_bytes, ui
 }
 
 int rq_publisher_wait(struct rq_publisher *publisher, uint64_t payload_bytes, uint64_t wait_ns) {
-    int error = rq_handle_enter(&publisher->handle);
+    int error = rq_publisher_enter(publisher);
     if (error != 0) return error;
     int result = wait_at_gate(publisher, rq_frame_bytes(payload_bytes), wait_ns);
     rq_handle_leave(&publisher->handle);

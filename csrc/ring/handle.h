@@ -26,6 +26,13 @@ static inline int rq_handle_enter(struct rq_handle *handle) {
     return 0;
 }
 
+/* As enter, but waits for the thread inside: for what must not be refused. */
+static inline int rq_handle_enter_waiting(struct rq_handle *handle) {
+    int error;
+    while ((error = rq_handle_enter(handle)) == -EBUSY) sched_yield();
+    return error;
+}
+
 static inline void rq_handle_leave(struct rq_handle *handle) {
     atomic_store_explicit(&handle->busy, 0, memory_order_release);
 }

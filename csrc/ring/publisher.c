@@ -31,7 +31,7 @@ int rq_publisher_open(struct rq_segment *segment, uint64_t first_sequence, uint6
     return 0;
 }
 
-static int enter(struct rq_publisher *publisher) {
+int rq_publisher_enter(struct rq_publisher *publisher) {
     int error = rq_handle_enter(&publisher->handle);
     if (error != 0) return error;
     if (publisher->is_claimed) {
@@ -72,7 +72,7 @@ int64_t rq_send(struct rq_publisher *publisher, const uint8_t *data, uint64_t pa
     uint32_t record_bytes = publisher->segment.record_bytes;
     if (payload_bytes > publisher->segment.message_bytes_max) return -EMSGSIZE;
     if (record_bytes != 0 && payload_bytes != record_bytes) return -EINVAL;
-    int error = enter(publisher);
+    int error = rq_publisher_enter(publisher);
     if (error != 0) return error;
     uint32_t kind = record_bytes != 0 ? RQ_KIND_RECORDS : RQ_KIND_MESSAGE;
     int64_t sequence = publish(publisher, kind, 1, 1, data, payload_bytes);
@@ -83,10 +83,10 @@ int64_t rq_send(struct rq_publisher *publisher, const uint8_t *data, uint64_t pa
 int64_t rq_send_records(struct rq_publisher *publisher, const uint8_t *data, uint64_t record_count,
                         struct rq_taken *taken) {
     uint64_t record_bytes = publisher->segment.record_bytes;
-    *taken = (struct rq_taken){0};
     if (record_bytes == 0) return -EINVAL;
-    int error = enter(publisher);
-    if (error != 0) return error;
+    int error = rq_publisher_enter(publisher);
+    if (error != 0) return error; /* *taken may belong to the thread that is inside */
+    *taken = (struct rq_taken){0};
     uint64_t per_frame = publisher->segment.message_bytes_max / record_bytes;
     if (per_frame > RQ_FRAME_MESSAGES_MAX) per_frame = RQ_FRAME_MESSAGES_MAX;
     while (taken->messages < record_count) {
@@ -96,8 +96,9 @@ int64_t rq_send_records(struct rq_publisher *publisher, const uint8_t *data, uin
                                    data + taken->bytes, count * record_bytes);
         if (!note_taken(taken, sequence, count, count * record_bytes)) break;
     }
+    int64_t sequence = taken->messages == record_count ? (int64_t)taken->sequence : 0;
     rq_handle_leave(&publisher->handle);
-    return taken->messages == record_count ? (int64_t)taken->sequence : 0;
+    return sequence;
 }
 
 static uint64_t block_bytes_at(const uint8_t *blocks) {
@@ -144,23 +145,23 @@ static int publish_some_blocks(struct rq_publisher *publisher, const uint8_t *bl
 
 int64_t rq_send_blocks(struct rq_publisher *publisher, const uint8_t *blocks, uint64_t blocks_bytes,
                        uint64_t message_count, uint64_t first_sequence, struct rq_taken *taken) {
-    *taken = (struct rq_taken){0};
     if (publisher->segment.record_bytes != 0) return -EINVAL;
-    int error = enter(publisher);
-    if (error != 0) return error;
+    int error = rq_publisher_enter(publisher);
+    if (error != 0) return error; /* *taken may belong to the thread that is inside */
+    *taken = (struct rq_taken){0};
     error = blocks_add_up(publisher, blocks, blocks_bytes, message_count);
     if (error == 0 && first_sequence != 0) error = take_sequence(publisher, first_sequence);
     while (error == 0 && taken->messages < message_count)
         if (!publish_some_blocks(publisher, blocks + taken->bytes, message_count - taken->messages,
                                  taken))
             break;
+    int64_t sequence = taken->messages == message_count ? (int64_t)taken->sequence : 0;
     rq_handle_leave(&publisher->handle);
-    if (error != 0) return error;
-    return taken->messages == message_count ? (int64_t)taken->sequence : 0;
+    return error != 0 ? error : sequence;
 }
 
 int64_t rq_send_gap(struct rq_publisher *publisher, uint64_t first, uint64_t last) {
-    int error = enter(publisher);
+    int error = rq_publisher_enter(publisher);
     if (error != 0) return error;
     struct rq_gap_payload payload = {.first = first, .last = last};
     int64_t sequence = 0;
@@ -182,7 +183,7 @@ int64_t rq_send_gap(struct rq_publisher *publisher, uint64_t first, uint64_t las
 }
 
 int64_t rq_send_heartbeat(struct rq_publisher *publisher) {
-    int error = enter(publisher);
+    int error = rq_publisher_enter(publisher);
     if (error != 0) return error;
     int64_t sequence = publish(publisher, RQ_KIND_HEARTBEAT, 0, 0, NULL, 0);
     rq_handle_leave(&publisher->handle);
@@ -196,7 +197,7 @@ int64_t rq_claim(struct rq_publisher *publisher, uint64_t payload_bytes,
     if (record_bytes != 0 && (payload_bytes == 0 || payload_bytes % record_bytes != 0))
         return -EINVAL;
     if (record_bytes != 0 && payload_bytes / record_bytes > RQ_FRAME_MESSAGES_MAX) return -EMSGSIZE;
-    int error = enter(publisher);
+    int error = rq_publisher_enter(publisher);
     if (error != 0) return error;
     rq_publisher_lock(publisher);
     int is_open = rq_gate_is_open(publisher, rq_frame_bytes(payload_bytes));
@@ -215,7 +216,8 @@ int64_t rq_claim(struct rq_publisher *publisher, uint64_t payload_bytes,
 }
 
 static int64_t end_claim(struct rq_publisher *publisher, int is_commit) {
-    int error = rq_handle_enter(&publisher->handle);
+    /* Waits for a thread that should not be inside: the claim must end, or nobody sends again. */
+    int error = rq_handle_enter_waiting(&publisher->handle);
     if (error != 0) return error;
     int64_t result = -ENOENT;
     /* One hold for both: who is admitted meanwhile reckons with the claim, or with its frame. */

@@ -45,6 +45,7 @@ struct rq_publisher {
     uint32_t readers_min;
     uint32_t readers_cut_off;
     uint64_t blocked_since_ticks; /* 0: not blocked */
+    uint64_t too_few_since_ticks; /* while blocked: since when readers are fewer than readers_min */
     struct rq_handle handle;
     _Atomic int lock; /* tail and reader table: held for one frame, or one admission */
     struct rq_publisher *keeper_next;
@@ -78,6 +79,9 @@ void rq_write_frame(struct rq_publisher *publisher, uint32_t kind, uint32_t mess
 void rq_write_claimed(struct rq_publisher *publisher, uint32_t kind, uint32_t message_count,
                       uint64_t payload_bytes);
 void rq_write_ledger(struct rq_publisher *publisher, uint64_t first, uint64_t last);
+
+/* publisher.c: rq_handle_enter, and -EALREADY while a claim is open. */
+int rq_publisher_enter(struct rq_publisher *publisher);
 
 /* gate.c */
 int rq_gate_refresh(struct rq_publisher *publisher, uint64_t frame_bytes);

@@ -50,6 +50,7 @@ int rq_reader_open(struct rq_segment *segment, int control_fd, int slot, uint64_
         return error;
     }
     rq_clock_calibrate();
+    reader->owner_pid = getpid();
     reader->segment = *segment;
     reader->live = segment->live;
     reader->cursor = position;
@@ -191,7 +192,8 @@ static int end_borrow(struct rq_reader *reader, int consume) {
 }
 
 int rq_reader_release(struct rq_reader *reader, int consume) {
-    int status = rq_handle_enter(&reader->handle);
+    /* Waits for a thread that should not be inside: the view must end, or nobody reads again. */
+    int status = rq_handle_enter_waiting(&reader->handle);
     if (status != 0) return status;
     status = end_borrow(reader, consume);
     rq_handle_leave(&reader->handle);
@@ -254,6 +256,7 @@ void rq_reader_forget(struct rq_reader *reader) {
 
 void rq_reader_free(struct rq_reader *reader) {
     if (reader == NULL) return;
-    if (reader->control_page != NULL) munmap(reader->control_page, reader->control_page_bytes);
+    if (reader->control_page != NULL && reader->owner_pid == getpid())
+        munmap(reader->control_page, reader->control_page_bytes);
     free(reader);
 }

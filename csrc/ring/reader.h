@@ -32,6 +32,7 @@ struct rq_reader {
     struct rq_reader_stats stats;
     void *control_page;
     size_t control_page_bytes;
+    int owner_pid; /* the page is not inherited by a forked child */
     struct rq_handle handle;
 };
 

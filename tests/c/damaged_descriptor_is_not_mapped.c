@@ -19,7 +19,7 @@ static const int SEALS[] = {F_SEAL_SHRINK, F_SEAL_GROW, F_SEAL_FUTURE_WRITE, F_S
 static int sealed_memfd(const struct rq_descriptor *descriptor, uint64_t size_bytes, int seals) {
     int fd = memfd_create("test", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     CHECK(fd >= 0);
-    CHECK(ftruncate(fd, (off_t)size_bytes) == 0);
+    CHECK(fallocate(fd, 0, 0, (off_t)size_bytes) == 0);
     CHECK(pwrite(fd, descriptor, sizeof(*descriptor), 0) == (ssize_t)sizeof(*descriptor));
     CHECK(fcntl(fd, F_ADD_SEALS, seals) == 0);
     return fd;

@@ -18,6 +18,9 @@ static inline uint64_t rq_ticks_end(void) { return rq_ticks_raw(); }
 
 static inline void rq_cpu_relax(void) { __asm__ volatile("" : : : "memory"); }
 
+/* The release fence beside each use orders all stores there are. */
+static inline void rq_store_fence(void) { __asm__ volatile("" : : : "memory"); }
+
 static inline int rq_ticks_are_invariant(void) { return 0; }
 
 #endif

@@ -31,6 +31,9 @@ static inline uint64_t rq_ticks_end(void) {
 /* Ordering: none. PAUSE (volume 2) frees the core's pipeline for the sibling while we spin. */
 static inline void rq_cpu_relax(void) { __asm__ volatile("pause" : : : "memory"); }
 
+/* SFENCE: non-temporal stores that follow come after all stores before it. */
+static inline void rq_store_fence(void) { __asm__ volatile("sfence" : : : "memory"); }
+
 /* CPUID 0x80000007 EDX bit 8: the counter runs at one rate in every P-, C- and T-state. */
 static inline int rq_ticks_are_invariant(void) {
     uint32_t a, b, c, d;
