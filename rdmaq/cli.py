@@ -10,6 +10,7 @@ import click
 
 import rdmaq
 from rdmaq.bench.commands import bench
+from rdmaq.bench.numbers import FiniteRange
 
 _INTERRUPTED = 130
 
@@ -31,7 +32,7 @@ cli.add_command(bench)
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
 @click.option(
     "--timeout",
-    type=click.FloatRange(0.0, 3600.0),
+    type=FiniteRange(0.0, 3600.0),
     default=0.0,
     show_default=True,
     help="Seconds to wait for the node to appear.",

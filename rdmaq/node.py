@@ -84,6 +84,8 @@ class Node(Handle):
                 f"{error}: write bytes as a number, or a power of two such as '64KiB' or '16MiB'"
             ) from error
         dtype = None if schema is None else schemas.check_dtype(schema)
+        if self._is_forked:
+            raise self.closed_error()  # the lock may be held by a thread of the parent's
         with self._lock:
             self._check_free(name)
         # Not under the lock: a large ring takes seconds to make, and the listener needs the lock.
@@ -117,17 +119,20 @@ class Node(Handle):
 
     def close(self) -> None:
         """Closes every stream and the address; idempotent. Subscribers drain what is left."""
-        if self.closed:
+        if self._is_forked:
             return
         with self._lock:
+            if self._is_closed:
+                return
             self._is_closed = True
             streams = list(self._streams.values())
         for publisher in streams:
             publisher.close()
         self._listener.close()
-        if self._keeper is not None:
-            lib.rq_keeper_stop(self._keeper)
-            self._keeper = None
+        with self._lock:
+            keeper, self._keeper = self._keeper, None
+        if keeper is not None:
+            lib.rq_keeper_stop(keeper)
 
     def __enter__(self) -> Node:
         return self

@@ -146,7 +146,7 @@ class Peer(Handle):
             attach(start, timeout),
             on_gap=on_gap,
             on_restart=on_restart,
-            attach=lambda: attach("oldest", 0.0),
+            attach=lambda: attach(1, 0.0),  # what of it is gone already is told as a gap
         )
 
     def close(self) -> None:

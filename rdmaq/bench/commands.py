@@ -14,6 +14,7 @@ from typing import Any
 import click
 
 from rdmaq._fast import parse_bytes
+from rdmaq.bench.numbers import FiniteRange
 
 _SECONDS_MAX = 50.0
 _ROUNDS_MAX = 1000
@@ -50,7 +51,7 @@ def common(function: Callable[..., None]) -> Callable[..., None]:
         click.option(
             "--seconds",
             "seconds_max",
-            type=click.FloatRange(0.1, 3600),
+            type=FiniteRange(0.1, 3600),
             default=_SECONDS_MAX,
             show_default=True,
             help="Nothing new begins after so long (each has one round at least).",

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from rdmaq.errors import EndOfStream
+from rdmaq.errors import ConcurrentUse, EndOfStream
 from rdmaq.stream.batch import Batch
 
 if TYPE_CHECKING:
@@ -67,6 +67,11 @@ class Batches:
         """Until the publisher's byte comes, or its death; one future a wake, none a message."""
         subscription = self._subscription
         cursor = subscription._cursor
+        if cursor.wake_loop is not None:
+            raise ConcurrentUse(
+                f"another task is waiting at this subscription to {subscription.name!r}: one task "
+                "at a time; subscribe once a task"
+            )
         if not cursor.publisher_lives():
             subscription._lose_publisher()  # raises, unless a restart is followed
             await asyncio.sleep(

@@ -75,6 +75,7 @@ class Cursor:
         self._into_buffers: Buffers | None = None
         self._lent_buffers: Buffers | None = None
         self._is_untyped = dtype is None
+        self._pid = os.getpid()
         sock.setblocking(False)
         self._life = select.poll()
         self._life.register(sock, select.POLLIN)
@@ -192,7 +193,9 @@ class Cursor:
             return False
 
     def wall_ns(self, ticks: int) -> int:
-        """Wall-clock time of a publisher's tick, by its own table; 0: unknown."""
+        """Wall-clock time of a publisher's tick, by its own table; 0: unknown (or forked)."""
+        if os.getpid() != self._pid:
+            return 0  # the table's memory is not here
         return int(lib.rq_reader_wall_ns(self.handle, ticks))
 
     def counts(self) -> Any:
@@ -219,6 +222,10 @@ class Cursor:
         if pidfd is not None:
             with suppress(OSError):
                 os.close(pidfd)
+
+    def __del__(self) -> None:
+        if hasattr(self, "_life"):  # else the constructor raised: they are the caller's
+            self.hang_up()
 
     def forget(self) -> None:
         """In a forked child."""

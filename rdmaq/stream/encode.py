@@ -76,9 +76,18 @@ def _record(message: Any, dtype: np.dtype[Any], name: str) -> bytes:
             f"stream {name!r} carries records of {dtype}, not bytes: "
             "send a tuple or record, or publish without a schema"
         )
+    if isinstance(message, np.generic | np.ndarray):
+        is_fitting = message.dtype == dtype
+    else:
+        is_fitting = dtype.names is None or isinstance(message, tuple)
+    if not is_fitting:  # numpy would fill every field with one number, or convert by position
+        raise SchemaError(
+            f"{message!r} is no record of the dtype {dtype} of stream {name!r}: "
+            "send a tuple with one value a field, or a record of that dtype"
+        )
     try:
         record = np.asarray(message, dtype=dtype)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise SchemaError(
             f"{message!r} does not fit the dtype {dtype} of stream {name!r}: {error}; "
             "send a tuple with one value a field"
@@ -102,7 +111,7 @@ def records(array: npt.ArrayLike, dtype: np.dtype[Any] | None, name: str) -> npt
     if not isinstance(array, np.ndarray):
         try:
             array = np.asarray(array, dtype=dtype)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, OverflowError) as error:
             raise SchemaError(
                 f"what send_batch got does not fit the dtype {dtype} of stream {name!r}: {error}; "
                 "send an array of that dtype"

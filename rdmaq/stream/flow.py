@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rdmaq._fast import lib
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
@@ -31,8 +33,11 @@ def reliable(min_readers: int = 0, timeout: float = 5.0) -> Flow:
     Raises:
         ValueError: a negative count or time.
     """
-    if min_readers < 0:
-        raise ValueError(f"min_readers={min_readers}: must be 0 or more")
+    if not isinstance(min_readers, int) or not 0 <= min_readers <= lib.RQ_READERS_MAX:
+        raise ValueError(
+            f"min_readers={min_readers}: must be a whole number from 0 to {lib.RQ_READERS_MAX}, "
+            "the most subscribers that a stream can have"
+        )
     if not 0 <= timeout < 1e9:
         raise ValueError(f"timeout={timeout}: must be seconds, 0 or more and finite")
     return Flow(is_reliable=True, min_readers=min_readers, timeout_seconds=timeout)

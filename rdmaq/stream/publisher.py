@@ -33,6 +33,7 @@ class Publisher(Handle):
     __slots__ = (
         "_dtype",
         "_flow",
+        "_is_inside",
         "_last_pointer",
         "_last_records",
         "_on_close",
@@ -63,6 +64,7 @@ class Publisher(Handle):
         self._dtype = dtype
         self._flow = flow
         self._on_close = on_close
+        self._is_inside = False
         self._last_records: Any = None
         self._last_pointer: Any = ffi.NULL
         self._taken = ffi.new("struct rq_taken *")
@@ -75,16 +77,23 @@ class Publisher(Handle):
             guard_bytes=guard_bytes,
             is_reliable=flow.is_reliable,
         )
+        try:
+            self._open(first_sequence)
+        except BaseException:
+            self.close_segment_fd()
+            raise
+
+    def _open(self, first_sequence: int) -> None:
         out = ffi.new("struct rq_publisher **")
         code = lib.rq_publisher_open(
             self.segment.pointer,
             first_sequence,
-            int(flow.timeout_seconds * 1e9),
-            flow.min_readers,
+            int(self._flow.timeout_seconds * 1e9),
+            self._flow.min_readers,
             out,
         )
         if code != 0:
-            raise MemoryError(f"publisher of {name!r}: {error_text(code)}")
+            raise MemoryError(f"publisher of {self.name!r}: {error_text(code)}")
         self.handle = ffi.gc(out[0], lib.rq_publisher_free)
 
     # ---- sending ----
@@ -127,6 +136,16 @@ class Publisher(Handle):
             SchemaError: untyped stream, other dtype or more than one dimension.
             NotEnoughReaders: reliable stream; `.sent` records were published, the rest not.
         """
+        # No call stands between test and set, so that no other thread runs between them.
+        if self._is_inside:
+            raise refusals.refusal(self, -errno.EBUSY, 0)
+        self._is_inside = True
+        try:
+            return self._send_batch(records)
+        finally:
+            self._is_inside = False
+
+    def _send_batch(self, records: npt.ArrayLike) -> int:
         if not (
             records is self._last_records and records.dtype is self._dtype and records.ndim == 1
         ):
@@ -170,11 +189,20 @@ class Publisher(Handle):
             )
         if first_sequence is not None:
             refusals.check_first_sequence(first_sequence)
-        if isinstance(messages, encode.MessageBlocks):
+        if not isinstance(messages, encode.MessageBlocks):
+            messages = [
+                m if type(m) is bytes else encode.payload(m, None, self.name) for m in messages
+            ]
+        if self._is_inside:
+            raise refusals.refusal(self, -errno.EBUSY, 0)
+        self._is_inside = True
+        try:
+            if isinstance(messages, list):
+                return self._send_list(messages, first_sequence)
             encode.check_blocks(messages)
             return self._send_blocks(messages.buffer, messages.count, first_sequence or 0)
-        payloads = [m if type(m) is bytes else encode.payload(m, None, self.name) for m in messages]
-        return self._send_list(payloads, first_sequence)
+        finally:
+            self._is_inside = False
 
     def send_gap(self, first: int, last: int) -> int:
         """Declares that sequences `first` to `last` (inclusive) were lost before they came here.
@@ -283,11 +311,13 @@ class Publisher(Handle):
         Subscribers deliver what is left and then end; the ring lives until the last of them lets
         go of it.
         """
-        if self.closed:
+        if self._is_closed or self._is_forked:
             return
         self._is_closed = True
-        lib.rq_publisher_close(self.handle)
-        self._on_close(self)
+        try:
+            lib.rq_publisher_close(self.handle)
+        finally:
+            self._on_close(self)
 
     def __enter__(self) -> Publisher:
         return self
@@ -301,10 +331,13 @@ class Publisher(Handle):
 
     def close_segment_fd(self) -> None:
         """No more subscribers. The mapping stays until publisher and arrays are gone."""
-        os.close(self._segment_fd)
+        fd, self._segment_fd = self._segment_fd, -1
+        if fd >= 0:
+            os.close(fd)
 
     def _forget(self) -> None:
         lib.rq_publisher_forget(self.handle)
+        self.close_segment_fd()
 
     # ---- when the gate is shut, or the call refused ------
 

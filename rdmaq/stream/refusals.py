@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 def check_first_sequence(first_sequence: int) -> None:
     """Refuses what no stream can begin with, before C gets a number that it cannot hold."""
-    if not 1 <= first_sequence < 1 << 62:
+    if not isinstance(first_sequence, int) or not 1 <= first_sequence < 1 << 62:
         raise errors.SequenceError(
             f"first_sequence={first_sequence}: sequences start at 1; leave it out for the next one"
         )

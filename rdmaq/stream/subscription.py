@@ -36,6 +36,13 @@ _COUNT_MAX = lib.RQ_FRAME_MESSAGES_MAX
 _STAT_NAMES = tuple(SubscriptionStats.__dataclass_fields__)
 
 
+def _not_nan(timeout: float) -> int:
+    """0 for a time-out that is over already."""
+    if timeout != timeout:
+        raise ValueError("timeout=nan: give seconds, 0, or None to wait for ever")
+    return 0
+
+
 class Subscription(Handle):
     """A stream's reader; made by `Peer.subscribe`.
 
@@ -48,6 +55,7 @@ class Subscription(Handle):
         "_cursor",
         "_end",
         "_events",
+        "_is_inside",
         "_is_silent",
         "_looked_seconds",
         "_on_gap",
@@ -78,6 +86,7 @@ class Subscription(Handle):
         self._events: list[Event] = []
         self._stats_before = SubscriptionStats()  # of epochs that are over
         self._end: errors.RdmaqError | None = None
+        self._is_inside = False
         self._is_silent = False
         self._tail_of_dead = -1
         self._looked_seconds = time.monotonic()
@@ -111,27 +120,39 @@ class Subscription(Handle):
         if timeout is None or timeout >= _SLICE_SECONDS:
             wait_ns = _SLICE_NS
         else:
-            wait_ns = int(timeout * 1e9) if timeout > 0 else 0
+            wait_ns = int(timeout * 1e9) if timeout > 0 else _not_nan(timeout)
         if not 1 <= max_messages <= _COUNT_MAX:
             raise ValueError(f"max_messages={max_messages}: must be 1 to {_COUNT_MAX:,}")
-        if into is None:
-            found = self._take(max_messages, wait_ns)
-        else:
-            found = self._cursor.take_into(max_messages, wait_ns, into)
-        if isinstance(found, Batch):
-            return found
-        deadline = None if timeout is None else time.monotonic() + timeout - wait_ns / 1e9
+        # No call stands between test and set, so that no other thread runs between them.
+        if self._is_inside:
+            raise self._refusal(-errno.EBUSY)
+        self._is_inside = True
+        try:
+            if into is None:
+                found = self._take(max_messages, wait_ns)
+            else:
+                found = self._cursor.take_into(max_messages, wait_ns, into)
+            if isinstance(found, Batch):
+                return found
+            deadline = None if timeout is None else time.monotonic() + timeout - wait_ns / 1e9
+            return self._poll_on(found, deadline, max_messages, into)
+        finally:
+            self._is_inside = False
+
+    def _poll_on(
+        self, found: Batch | int, deadline: float | None, max_messages: int, into: Any
+    ) -> Batch | None:
+        """Goes on until there is something to tell, or time is up."""
+        wait_ns = _SLICE_NS
         while True:
             answer = self._answer(found, is_growable=into is None)
             if answer is not None:
                 return answer
-            if found == lib.RQ_POLL_NOTHING:
-                wait_ns = _SLICE_NS
-                if deadline is not None:
-                    left_seconds = deadline - time.monotonic()
-                    if left_seconds <= 0:
-                        return None
-                    wait_ns = min(_SLICE_NS, int(left_seconds * 1e9) + 1)
+            if found == lib.RQ_POLL_NOTHING and deadline is not None:
+                left_seconds = deadline - time.monotonic()
+                if left_seconds <= 0:
+                    return None
+                wait_ns = int(min(_SLICE_SECONDS, left_seconds) * 1e9) + 1
             if into is None:
                 found = self._take(max_messages, wait_ns)
             else:
@@ -183,6 +204,8 @@ class Subscription(Handle):
     @property
     def lag(self) -> int:
         """Bytes of the ring that are published and not yet delivered."""
+        if isinstance(self._end, errors.EndOfStream):
+            return 0
         counts = self._counts()
         return int(counts.tail_bytes - counts.cursor_bytes)
 
@@ -235,7 +258,7 @@ class Subscription(Handle):
             return found
         if found == lib.RQ_POLL_NOTHING:
             if self._end is not None:
-                raise self._end
+                raise self._end.with_traceback(None)
             self._look_around()
             return None
         if found == lib.RQ_POLL_GAP:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from rdmaq.stream.subscription import Subscription
 
 _SLICE_NS = lib.RQ_WAIT_SLICE_NS_MAX
+_SLICE_SECONDS = _SLICE_NS / 1e9
 
 
 class View:
@@ -29,12 +31,23 @@ class View:
         self._is_lent = False
 
     def __enter__(self) -> Batch | None:
+        subscription = self._subscription
+        if subscription._is_inside:
+            raise subscription._refusal(-errno.EBUSY)
+        subscription._is_inside = True
+        try:
+            return self._borrow()
+        finally:
+            subscription._is_inside = False
+
+    def _borrow(self) -> Batch | None:
         subscription, timeout = self._subscription, self._timeout
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             wait_ns = _SLICE_NS
             if deadline is not None:
-                wait_ns = max(0, min(_SLICE_NS, int((deadline - time.monotonic()) * 1e9)))
+                left_seconds = min(_SLICE_SECONDS, deadline - time.monotonic())
+                wait_ns = int(left_seconds * 1e9) if left_seconds > 0 else 0
             found = subscription._cursor.lend(self._count_max, wait_ns)
             if isinstance(found, Batch):
                 self._is_lent = True
