@@ -20,6 +20,7 @@ from .demo import MESSAGES_MIN, Demo
 from .errors import CaptureError, OptionError
 from .feed import Feed, SyntheticFeed, open_capture_feed
 from .lines import LossyLines
+from .numbers import FiniteRange
 from .pacing import parse_speed
 from .progress import LiveProgress
 from .replay import Replay, ReplaySettings
@@ -131,7 +132,7 @@ def publish(capture: Path | None, address: str, stream: str, as_json: bool, **op
 )
 @click.option(
     "--timeout",
-    type=click.FloatRange(min=0),
+    type=FiniteRange(0, opt.SECONDS_MAX),
     default=0.0,
     show_default=True,
     help="Seconds to wait for the publisher and its stream to appear.",

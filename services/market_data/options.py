@@ -10,13 +10,16 @@ import click
 
 from .feed import FeedOptions
 from .lines import LINES_MAX, LineFaults
+from .numbers import FiniteRange
 from .window import MESSAGES_DEFAULT, TIME_NS_DEFAULT, WindowLimits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 MESSAGES_SYNTHETIC = 500_000
-PART = click.FloatRange(0, 1)
+PART = FiniteRange(0, 1)
 COUNT = click.IntRange(min=1)
+# More than a week.
+SECONDS_MAX = 1e6
 
 capture_argument = click.argument(
     "capture", required=False, type=click.Path(path_type=Path), metavar="[CAPTURE]"
@@ -56,7 +59,7 @@ def feed_options(command: Command) -> Command:
         ),
         click.option(
             "--window-ms",
-            type=click.FloatRange(min=0, max=1e9),
+            type=FiniteRange(0, 1e9),
             default=TIME_NS_DEFAULT / 1e6,
             show_default=True,
             help="Milliseconds of capture time that a missing message is waited for.",
@@ -168,7 +171,7 @@ def stream_options(command: Command) -> Command:
         click.option(
             "--timeout",
             "reliable_timeout",
-            type=click.FloatRange(min=0, min_open=True),
+            type=FiniteRange(0, SECONDS_MAX, min_open=True),
             default=30.0,
             show_default=True,
             help="Reliable: seconds after which a subscriber that stands still is cut off.",

@@ -12,6 +12,7 @@ from .errors import OptionError
 GRAIN_NS = 100_000
 # Waking from a sleep takes some tens of microseconds; the end of a wait is spun.
 SPIN_NS = 20_000
+SPEED_MIN, SPEED_MAX = 1e-6, 1e9
 # Long pauses are slept in slices, and `idle` is called between them.
 SLICE_NS = 250_000_000
 
@@ -66,7 +67,7 @@ class Pacer:
 
 
 def parse_speed(text: str) -> float | None:
-    """Reads `--speed`: "max" gives None, a number above 0 itself.
+    """Reads `--speed`: "max" gives None, a number itself.
 
     Raises:
         OptionError: It is neither.
@@ -77,10 +78,10 @@ def parse_speed(text: str) -> float | None:
         speed = float(text)
     except ValueError:
         speed = math.nan
-    if not (math.isfinite(speed) and speed > 0):
+    if not SPEED_MIN <= speed <= SPEED_MAX:  # nan fails, too
         raise OptionError(
             f"--speed {text}",
-            "a speed is max, or a number above 0",
+            f"a speed is max, or a number from {SPEED_MIN:f} to {SPEED_MAX:,.0f}",
             "give --speed max, or for instance --speed 1 for the capture's own pace",
         )
     return speed

@@ -120,6 +120,18 @@ def test_option_that_means_nothing(refused: Callable[..., str], options: tuple[s
     refused("replay", *options)
 
 
+@pytest.mark.parametrize("number", ["nan", "inf", "-inf", "1e400"])
+@pytest.mark.parametrize(
+    "option", ["--window-ms", "--loss", "--reorder", "--duplicates", "--timeout", "--speed"]
+)
+def test_number_that_is_none_or_has_no_end(
+    refused: Callable[..., str], option: str, number: str
+) -> None:
+    assert option in refused("replay", option, number)
+    if option == "--timeout":
+        refused("subscribe", "--address", "local:nobody", option, number)
+
+
 def test_line_that_is_not_in_the_capture(refused: Callable[..., str], small_capture: Path) -> None:
     assert "another line" in refused("replay", small_capture, "--line", "239.9.9.9:1")
 
