@@ -11,6 +11,7 @@ import click
 import rdmaq
 from rdmaq.bench.commands import bench
 from rdmaq.bench.numbers import FiniteRange
+from rdmaq.rig.cli import rig
 
 _INTERRUPTED = 130
 
@@ -25,6 +26,7 @@ def cli(context: click.Context) -> None:
 
 
 cli.add_command(bench)
+cli.add_command(rig)
 
 
 @cli.command()

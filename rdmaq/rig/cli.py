@@ -1,0 +1,227 @@
+"""The commands `rdmaq rig …`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+from rdmaq.rig import lifecycle, running, state
+from rdmaq.rig.errors import CommandNotRun, GuestDied, RigError
+from rdmaq.rig.image import prepare_image
+from rdmaq.rig.lifecycle import Wish
+from rdmaq.rig.paths import checkout_of, rig_name
+
+NOT_RUN = 125  # the rig failed, not the command: as env(1) and timeout(1) say it
+
+
+def _say(text: str) -> None:
+    click.echo(f"rdmaq rig: {text}", err=True)
+
+
+def _checkout(folder: Path | None) -> Path:
+    return folder.resolve() if folder else checkout_of(Path.cwd())
+
+
+def name_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add --name, whose default is the checkout's own rig."""
+    return click.option(
+        "--name", help="The rig's name [default: $RDMAQ_RIG_NAME, else the checkout's own]."
+    )(command)
+
+
+def wish_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say what a rig should be."""
+    for option in (
+        click.option("--nodes", type=click.IntRange(1, 4), default=1, show_default=True,
+                     help="Guests; with more than one, each has one more device on a shared wire."),
+        click.option("--cold", is_flag=True, help="Boot instead of resuming from a snapshot."),
+        click.option("--kernel", metavar="VERSION|FILE",
+                     help="A version of your package sources (6.1), or a vmlinuz file's path."),
+        click.option("--checkout", type=click.Path(exists=True, file_okay=False, path_type=Path),
+                     help="What guests may write to [default: the git checkout you are in]."),
+        click.option("--idle", type=click.IntRange(0), default=lifecycle.IDLE_SECONDS,
+                     show_default=True, help="Seconds without a command until it ends; 0: never."),
+    ):  # fmt: skip
+        command = option(command)
+    return name_option(command)
+
+
+@click.group()
+def rig() -> None:
+    """Real RDMA on any machine: SoftRoCE devices in a small virtual machine, without root."""
+
+
+def _bring_up(
+    name: str | None, nodes: int, cold: bool, kernel: str | None, checkout: Path | None, idle: int
+) -> state.State:
+    root = _checkout(checkout)
+    if kernel is not None and os.sep in kernel:
+        kernel = str(Path(kernel).resolve())
+    wish = Wish(
+        name=rig_name(root, name),
+        checkout=root,
+        node_count=nodes,
+        cold=cold,
+        kernel=kernel,
+        idle_seconds=idle,
+        shadows=lifecycle.environments_of(root),
+    )
+    return lifecycle.up(wish, _say)
+
+
+@rig.command()
+@wish_options
+def up(**options: Any) -> None:
+    """Starts the rig; does nothing if it is up."""
+    running_rig = _bring_up(**options)
+    click.echo(_describe(running_rig))
+
+
+def _describe(rig_state: state.State) -> str:
+    if rig_state.native:
+        return f"rig {rig_state.name}: native, device {rig_state.native}"
+    lines = [f"rig {rig_state.name}: {rig_state.node_count} node(s), checkout {rig_state.checkout}"]
+    for number, node in enumerate(rig_state.nodes):
+        life = "up" if node.process.is_alive else "dead"
+        how = "resumed" if node.resumed else "booted"
+        by = "KVM" if rig_state.use_kvm else "emulated"
+        lines.append(f"  node {number}: {life}, {how}, {by}, process {node.process.pid}")
+    return "\n".join(lines)
+
+
+@rig.command(context_settings={"ignore_unknown_options": True})
+@name_option
+@click.option("--node", type=click.IntRange(0, 3), default=0, show_default=True)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    help="Seconds; then SIGTERM, SIGKILL two seconds later, and exit status 124.",
+)
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="The working directory in the guest [default: yours].",
+)
+@click.option("--root", "as_root", is_flag=True, help="As root in the guest, not as yourself.")
+@click.option("-n", "--no-stdin", is_flag=True, help="Nothing on its standard input.")
+@click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
+def exec(  # noqa: A001  (the command's name)
+    name: str | None,
+    node: int,
+    timeout: float | None,
+    folder: Path | None,
+    as_root: bool,
+    no_stdin: bool,
+    command: tuple[str, ...],
+) -> None:
+    """Runs COMMAND in a guest, with your streams, folder and environment; starts a rig if none is.
+
+    The exit status is the command's own: 128 + N after signal N, 124 when its time was over, 127
+    when there is no such command, 126 when it cannot be executed, 125 when the rig itself failed.
+    """
+    try:
+        rig_state = _running_or_started(name)
+        session = running.open_session(
+            rig_state, command, node=node, folder=folder, as_root=as_root
+        )
+        status = running.stream(session, stdin=not no_stdin, timeout=timeout)
+    except CommandNotRun as error:
+        _say(str(error))
+        sys.exit(error.status)
+    except (GuestDied, RigError) as error:
+        _say(str(error))
+        sys.exit(NOT_RUN)
+    if session.timed_out:
+        _say(f"{command[0]} was ended after {timeout:g} s (--timeout)")
+    sys.exit(status)
+
+
+def _running_or_started(name: str | None) -> state.State:
+    found = state.read(rig_name(_checkout(None), name))
+    if found is not None and found.nodes:
+        return found if found.is_whole else _restarted(found)
+    return _bring_up(name, 1, False, None, None, lifecycle.IDLE_SECONDS)
+
+
+def _restarted(dead: state.State) -> state.State:
+    return _bring_up(
+        dead.name, dead.node_count, dead.cold, dead.kernel, Path(dead.checkout), dead.idle_seconds
+    )
+
+
+@rig.command()
+@name_option
+@click.option("--node", type=click.IntRange(0, 3), default=0, show_default=True)
+@click.option("--root", "as_root", is_flag=True, help="As root in the guest, not as yourself.")
+def shell(name: str | None, node: int, as_root: bool) -> None:
+    """Opens your shell in a guest."""
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise RigError("a shell needs a terminal; to run one command: rdmaq rig exec -- COMMAND")
+    session = running.open_session(
+        _running_or_started(name),
+        [os.environ.get("SHELL", "/bin/sh")],
+        node=node,
+        as_root=as_root,
+        terminal=running.terminal_size(),
+    )
+    sys.exit(running.stream_terminal(session))
+
+
+@rig.command()
+@name_option
+@click.option("--all", "show_all", is_flag=True, help="All rigs of this user.")
+def status(name: str | None, show_all: bool) -> None:
+    """Tells which nodes are up; exits with 1 when the rig is not up as a whole."""
+    names = state.names() if show_all else [rig_name(_checkout(None), name)]
+    whole = True
+    for one in names:
+        found = state.read(one)
+        whole = whole and found is not None and found.is_whole
+        click.echo(_describe(found) if found else f"rig {one}: not up")
+    sys.exit(0 if whole else 1)
+
+
+@rig.command()
+@name_option
+@click.option("--node", type=click.IntRange(0, 3), default=0, show_default=True)
+def log(name: str | None, node: int) -> None:
+    """Prints the guest's console, QEMU's own words, and the guest's kernel log."""
+    found = state.read_running(rig_name(_checkout(None), name))
+    for part in ("qemu.log", "console.log"):
+        path = found.node_folder(node) / part
+        if path.exists():
+            click.echo(f"==> {part} <==")
+            click.echo(path.read_text(encoding="utf-8", errors="replace"))
+    if found.nodes[node].process.is_alive:
+        answer = running.run(found, ["dmesg"], node=node, as_root=True, folder=Path("/"))
+        click.echo("==> kernel log <==")
+        click.echo(answer.stdout.decode(errors="replace"))
+
+
+@rig.command()
+@name_option
+@click.option("--all", "take_all", is_flag=True, help="All rigs of this user.")
+def down(name: str | None, take_all: bool) -> None:
+    """Ends the rig; nothing stays but the cache."""
+    for one in state.names() if take_all else [rig_name(_checkout(None), name)]:
+        if not lifecycle.down(one):
+            _say(f"rig {one} is not up")
+
+
+@rig.command()
+@click.option("--kernel", metavar="VERSION|FILE", help="As for `up`.")
+def build(kernel: str | None) -> None:
+    """Fetches and prepares what a rig boots from, and starts nothing."""
+    image = prepare_image(kernel, _say)
+    click.echo(f"kernel {image.kernel_version}, {image.kernel.parent}")
+
+
+@rig.command()
+def clean() -> None:
+    """Removes the cache: kernels, tools, snapshots."""
+    lifecycle.clean(_say)

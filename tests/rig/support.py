@@ -1,0 +1,41 @@
+"""What the tests of the rig share."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rdmaq.rig import lifecycle
+from rdmaq.rig.lifecycle import Wish
+from rdmaq.rig.qemu import QEMU
+
+ROOT = Path(__file__).parents[2]
+COMMAND = [sys.executable, "-c", "from rdmaq.cli import main; main()", "rig"]
+
+Cli = Callable[..., subprocess.CompletedProcess[bytes]]
+
+
+def need_qemu() -> None:
+    """In CI the rig is mandatory; a developer may go without."""
+    if shutil.which(QEMU) is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{QEMU} is missing, and in CI the rig is mandatory")
+        pytest.skip("QEMU is not installed (apt-get install qemu-system-x86)")
+
+
+def wish_for(name: str, *, node_count: int = 1, cold: bool = False) -> Wish:
+    """A rig of this test process's own."""
+    return Wish(
+        name=f"test-{os.getpid()}-{name}",
+        checkout=ROOT,
+        node_count=node_count,
+        cold=cold,
+        idle_seconds=600,
+        shadows=lifecycle.environments_of(ROOT),
+    )
