@@ -23,7 +23,8 @@ def python_modules_are_imported(tree: Tree) -> Iterator[Finding]:
     modules = {module_name(path): path for path in tree.select("rdmaq/**/*.py", "services/**/*.py")}
     known = set(modules)
     project = tree.text("pyproject.toml") if "pyproject.toml" in tree.paths else ""
-    alive = {name for name in known if f'"{name}:' in project}
+    # A command's entry is "module:function", a pytest plugin's is "module".
+    alive = {name for name in known if f'"{name}:' in project or f'"{name}"' in project}
     for path in tree.select("rdmaq/**/*.py", "services/**/*.py", "examples/**/*.py"):
         own = module_name(path)
         for item in imports_of(tree, path):

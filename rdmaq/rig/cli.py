@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
-from rdmaq.rig import lifecycle, running, state
+from rdmaq.rig import breaking, lifecycle, running, state
+from rdmaq.rig import native as native_rig
 from rdmaq.rig.errors import CommandNotRun, GuestDied, RigError
+from rdmaq.rig.faults import KINDS, Fault
 from rdmaq.rig.image import prepare_image
 from rdmaq.rig.lifecycle import Wish
 from rdmaq.rig.paths import checkout_of, rig_name
@@ -76,10 +78,18 @@ def _bring_up(
 
 @rig.command()
 @wish_options
-def up(**options: Any) -> None:
+@click.option("--native", is_flag=True, help="Use this machine's own RDMA devices, no guest.")
+@click.option("--interface", help="With --native, as root: make an rxe device on it.")
+def up(native: bool, interface: str | None, **options: Any) -> None:
     """Starts the rig; does nothing if it is up."""
-    running_rig = _bring_up(**options)
-    click.echo(_describe(running_rig))
+    if interface and not native:
+        raise click.UsageError("--interface goes with --native")
+    if native:
+        root = _checkout(options["checkout"])
+        found = native_rig.up(rig_name(root, options["name"]), root, interface)
+    else:
+        found = _bring_up(**options)
+    click.echo(_describe(found))
 
 
 def _describe(rig_state: state.State) -> str:
@@ -126,6 +136,8 @@ def exec(  # noqa: A001  (the command's name)
     """
     try:
         rig_state = _running_or_started(name)
+        if rig_state.native:
+            sys.exit(running.run_here(command, timeout=timeout, folder=folder))
         session = running.open_session(
             rig_state, command, node=node, folder=folder, as_root=as_root
         )
@@ -143,7 +155,7 @@ def exec(  # noqa: A001  (the command's name)
 
 def _running_or_started(name: str | None) -> state.State:
     found = state.read(rig_name(_checkout(None), name))
-    if found is not None and found.nodes:
+    if found is not None and (found.nodes or found.native):
         return found if found.is_whole else _restarted(found)
     return _bring_up(name, 1, False, None, None, lifecycle.IDLE_SECONDS)
 
@@ -209,6 +221,9 @@ def log(name: str | None, node: int) -> None:
 def down(name: str | None, take_all: bool) -> None:
     """Ends the rig; nothing stays but the cache."""
     for one in state.names() if take_all else [rig_name(_checkout(None), name)]:
+        found = state.read(one)
+        if found is not None and found.native:
+            native_rig.take_away(found)
         if not lifecycle.down(one):
             _say(f"rig {one} is not up")
 
@@ -225,3 +240,42 @@ def build(kernel: str | None) -> None:
 def clean() -> None:
     """Removes the cache: kernels, tools, snapshots."""
     lifecycle.clean(_say)
+
+
+@rig.command()
+@name_option
+@click.option("--node", type=click.IntRange(0, 3), default=0, show_default=True)
+@click.option("--interface", help="One end only: wire0, wire1 or wire2 [default: all of the node].")
+@click.argument("kind", type=click.Choice([*KINDS, *breaking.NODE_KINDS]))
+@click.argument("amount", default="")
+def fault(name: str | None, node: int, interface: str | None, kind: str, amount: str) -> None:
+    """Breaks a wire or a node until `heal`.
+
+    Wires: loss 2%, delay 5ms (or "5ms 1ms"), reorder 20%, duplicate 5%, corrupt 1%, rate 10mbit,
+    down (the link). Nodes: unplug (the wire between nodes, from outside), pause, kill.
+    """
+    found = _running_node(name, node)
+    if kind in breaking.NODE_KINDS:
+        breaking.break_node(found, node, kind)
+    else:
+        where = [interface] if interface else breaking.interfaces_of(found, node)
+        breaking.break_wires(found, node, Fault(kind, amount, where))
+    click.echo(f"node {node}: {kind} {amount}".rstrip())
+
+
+@rig.command()
+@name_option
+@click.option("--node", type=click.IntRange(0, 3), help="[default: every node]")
+def heal(name: str | None, node: int | None) -> None:
+    """Undoes every fault; a killed node is started again."""
+    found = _running_node(name, node or 0)
+    for one in range(found.node_count) if node is None else [node]:
+        for line in breaking.heal(found, one):
+            click.echo(line)
+
+
+def _running_node(name: str | None, node: int) -> state.State:
+    found = state.read_running(rig_name(_checkout(None), name))
+    if not 0 <= node < len(found.nodes):
+        raise RigError(f"rig {found.name!r} has {len(found.nodes)} guest(s), there is no {node}")
+    return found

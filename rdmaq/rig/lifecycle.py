@@ -254,6 +254,12 @@ def clean(progress: Progress = _silent) -> None:
     progress(f"removed {cache_folder()}")
 
 
+def remove_node_folder(rig: State, node: int) -> None:
+    """Remove what a dead node left, its log included."""
+    shutil.rmtree(rig.node_folder(node), ignore_errors=True)
+    (rig.folder / f"wire-{node}").unlink(missing_ok=True)
+
+
 def wait_until_dead(rig: State, node: int, *, seconds: float) -> bool:
     """Whether a node's process ended within some seconds."""
     deadline = time.monotonic() + seconds

@@ -92,7 +92,7 @@ def command_line(guest: Guest) -> list[str]:
     ]  # fmt: skip
     if guest.node_count > 1:
         words += ["-netdev", f"dgram,id=wire,{guest.wire}"]
-        words += ["-device", "virtio-net-pci,netdev=wire,romfile="]
+        words += ["-device", "virtio-net-pci,netdev=wire,id=wire-nic,romfile="]
     if guest.memory is not None:
         share = "on" if guest.memory_is_shared else "off"
         words += [

@@ -7,6 +7,7 @@ import fcntl
 import os
 import signal
 import struct
+import subprocess
 import sys
 import termios
 import tty
@@ -16,8 +17,8 @@ from pathlib import Path
 from types import FrameType
 
 from rdmaq.rig import frames
-from rdmaq.rig.errors import NoRig
-from rdmaq.rig.session import Session
+from rdmaq.rig.errors import CommandNotRun, NoRig
+from rdmaq.rig.session import TIMED_OUT, Session
 from rdmaq.rig.state import State
 
 # What says where a program runs, not how: the guest has its own.
@@ -71,7 +72,11 @@ def open_session(
         settings.pop(name, None)
     if "XDG_RUNTIME_DIR" in settings:
         settings["XDG_RUNTIME_DIR"] = f"/run/user/{0 if as_root else os.getuid()}"
-    settings |= {"RDMAQ_RIG": rig.name, "RDMAQ_RIG_NODE": str(node)}
+    settings |= {
+        "RDMAQ_RIG": rig.name,
+        "RDMAQ_RIG_NODE": str(node),
+        "RDMAQ_RIG_ID": str(rig.rig_id),
+    }
     request = frames.Request(
         arguments=arguments,
         folder=str(folder or Path.cwd()),
@@ -186,6 +191,20 @@ def stream(session: Session, *, stdin: bool = True, timeout: float | None = None
         session.close()
     assert session.status is not None, "events() ends with a status or an exception"
     return session.status
+
+
+def run_here(
+    arguments: Sequence[str], *, timeout: float | None = None, folder: Path | None = None
+) -> int:
+    """Run a command on this machine, as a native rig does; returns a shell's status."""
+    try:
+        return subprocess.run(list(arguments), timeout=timeout, cwd=folder).returncode % 256
+    except subprocess.TimeoutExpired:
+        return TIMED_OUT
+    except FileNotFoundError as error:
+        raise CommandNotRun(f"{arguments[0]}: {error.strerror}", status=127) from error
+    except PermissionError as error:
+        raise CommandNotRun(f"{arguments[0]}: {error.strerror}", status=126) from error
 
 
 def stream_terminal(session: Session) -> int:

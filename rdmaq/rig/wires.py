@@ -80,6 +80,16 @@ def _shared_wire(node: int, node_count: int, rig_id: int) -> list[str]:
     ]
 
 
+def repair(node: int, rig_id: int) -> str:
+    """Return a batch for `ip` with what a link loses when it goes down.
+
+    The wire between nodes loses only its connected route, which the kernel restores by itself.
+    """
+    lines = _own_wire(node, rig_id)
+    kept = [line for line in lines if line.startswith(("neigh", "route"))]
+    return "\n".join([line.replace("route add", "route replace") for line in kept]) + "\n"
+
+
 def configuration(node: int, node_count: int, rig_id: int) -> list[str]:
     """Return the agent's configuration lines that make a node's network and RDMA devices."""
     lines = [

@@ -13,6 +13,8 @@ from rdmaq.rig import lifecycle
 from rdmaq.rig.state import State
 from tests.rig.support import COMMAND, ROOT, Cli, need_qemu, wish_for
 
+collect_ignore = ["sample"]  # another project's tests: test_plugin.py runs a copy of them
+
 
 @pytest.fixture(scope="session")
 def rig() -> Iterator[State]:

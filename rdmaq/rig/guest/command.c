@@ -5,11 +5,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -78,6 +80,17 @@ static void lift_limits(void) {
     setrlimit(RLIMIT_NOFILE, &files);
 }
 
+/* The guest is a test's own machine: whoever runs there may break its wires (tc, ip link). */
+static void keep_network_rights(void) {
+    const unsigned kept[] = {CAP_NET_ADMIN, CAP_NET_RAW};
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct sets[2] = {{0}};
+    for (int i = 0; i < 2; i++)
+        sets[0].effective = sets[0].permitted = sets[0].inheritable |= 1u << kept[i];
+    if (syscall(SYS_capset, &header, sets)) return;
+    for (int i = 0; i < 2; i++) prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, kept[i], 0, 0);
+}
+
 static void report_and_end(int report, const char *step) {
     dprintf(report, "%s %d", step, errno);
     _exit(127);
@@ -92,9 +105,11 @@ static void become_command(const struct request *request, int terminal, int repo
     mkdir("/run/user", 0755);
     snprintf(folder, sizeof folder, "/run/user/%u", request->user);
     if (!mkdir(folder, 0700)) (void)!chown(folder, request->user, request->group);
+    prctl(PR_SET_KEEPCAPS, 1);
     if (setgroups(request->group_count, request->groups) || setgid(request->group) ||
         setuid(request->user))
         report_and_end(report, "user");
+    if (request->user) keep_network_rights();
     if (chdir(request->folder)) report_and_end(report, "folder");
     environ = request->environment;
     execvp(request->arguments[0], request->arguments);

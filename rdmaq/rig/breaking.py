@@ -1,0 +1,96 @@
+"""Breaks and heals a rig from outside: its wires, and its nodes."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from rdmaq.rig import faults, lifecycle, running, wires
+from rdmaq.rig.errors import RigError
+from rdmaq.rig.faults import Fault, Runner
+from rdmaq.rig.image import prepare_image
+from rdmaq.rig.paths import locked
+from rdmaq.rig.qmp import Qmp
+from rdmaq.rig.state import State
+
+# Beside those of the wires (faults.KINDS): what only the outside can do.
+NODE_KINDS = ("unplug", "pause", "kill")
+
+
+def runner(rig: State, node: int) -> Runner:
+    """Return what runs a command as root in a guest."""
+
+    def run(words: Sequence[str], text: str) -> str:
+        answer = running.run(
+            rig, words, node=node, input=text.encode(), as_root=True, folder=Path("/"),
+            environment={"PATH": "/usr/sbin:/usr/bin:/sbin:/bin"}, timeout=30,
+        )  # fmt: skip
+        if answer.status and "-force" not in words:
+            raise RigError(f"in node {node}: {' '.join(words)}: {answer.stderr.decode().strip()}")
+        return answer.stdout.decode()
+
+    return run
+
+
+def interfaces_of(rig: State, node: int) -> list[str]:
+    """Return the interfaces of a node's wires."""
+    return [device.interface for device in wires.devices_of(node, rig.node_count)]
+
+
+def _qmp(rig: State, node: int) -> Qmp:
+    if not rig.nodes[node].process.is_alive:
+        raise RigError(f"node {node} is dead; bring it back: rdmaq rig heal")
+    return Qmp(rig.node_folder(node) / "qmp")
+
+
+def break_node(rig: State, node: int, kind: str) -> None:
+    """Pull a node's plug out of the wire between nodes, pause it, or kill it.
+
+    Raises:
+        RigError: there is no such wire, or the node is dead already.
+    """
+    if kind == "unplug":
+        if rig.node_count == 1:
+            raise RigError("one node has no wire to unplug; use `fault down`, or `up --nodes 2`")
+        with _qmp(rig, node) as qmp:
+            qmp.execute("set_link", {"name": "wire-nic", "up": False})
+    elif kind == "pause":
+        with _qmp(rig, node) as qmp:
+            qmp.execute("stop")
+    else:
+        if not rig.nodes[node].process.is_alive:
+            raise RigError(f"node {node} is dead already; bring it back: rdmaq rig heal")
+        os.kill(rig.nodes[node].process.pid, signal.SIGKILL)
+        lifecycle.wait_until_dead(rig, node, seconds=10)
+
+
+def break_wires(rig: State, node: int, fault: Fault) -> None:
+    """Put a fault on a node's ends of its wires."""
+    faults.apply(fault, runner(rig, node))
+
+
+def heal(rig: State, node: int) -> list[str]:
+    """Undo every fault of a node; returns what was done, in words."""
+    done: list[str] = []
+    if not rig.nodes[node].process.is_alive:
+        with locked(lifecycle.lock_of(rig.name)):
+            lifecycle.remove_node_folder(rig, node)
+            image = prepare_image(rig.kernel, done.append)
+            rig.nodes[node] = lifecycle.start_node(rig, image, node, done.append)
+            rig.write()
+        return [*done, f"node {node} started again"]
+    with _qmp(rig, node) as qmp:
+        if qmp.execute("query-status")["status"] == "paused":
+            qmp.execute("cont")
+            done.append(f"node {node} goes on")
+        if rig.node_count > 1:
+            qmp.execute("set_link", {"name": "wire-nic", "up": True})
+    faults.heal(runner(rig, node), wires.repair(node, rig.rig_id), interfaces_of(rig, node))
+    return [*done, f"node {node}: wires are whole"]
+
+
+def counters(rig: State, node: int) -> dict[str, int]:
+    """Return the counters of a node's wires, by which a fault is seen to do something."""
+    return faults.counters(interfaces_of(rig, node), runner(rig, node))
