@@ -20,7 +20,7 @@ def test_devices_are_active_and_have_a_gid(rdma_devices: list[RdmaDevice]) -> No
 def test_perftest_crosses_the_wire(rdma_wire: RdmaWire, tool: str) -> None:
     """The devices' own counters tell that no loopback was used."""
     sent = rdma_wire.packets()
-    run_pair(rdma_wire, tool, "-n", "200")
+    run_pair(rdma_wire, tool, "-F", "-n", "200")
     assert rdma_wire.packets() - sent >= 400
 
 
@@ -40,10 +40,10 @@ def test_traffic_survives_a_fault_that_moved_its_counter(
 ) -> None:
     """The fixture fails the test if the fault did nothing."""
     with rdma_fault(kind, amount):
-        run_pair(rdma_wire, "ib_write_bw", "-n", "60", "-s", "4096", "-u", "13")
+        run_pair(rdma_wire, "ib_write_bw", "-F", "-n", "60", "-s", "4096", "-u", "13")
 
 
 def test_link_down_is_seen_and_healed(rdma_wire: RdmaWire, rdma_fault: FaultInjector) -> None:
     with rdma_fault("down"):
         assert not any(device.is_active for device in local_devices())
-    run_pair(rdma_wire, "ib_write_lat", "-n", "100")
+    run_pair(rdma_wire, "ib_write_lat", "-F", "-n", "20")

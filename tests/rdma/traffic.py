@@ -19,7 +19,7 @@ def run_pair(wire: RdmaWire, tool: str, *options: str) -> str:
 
     The client is tried until the server listens: perftest has no way of its own to wait.
     """
-    common = ["-F", "-p", str(next(_ports)), *options]
+    common = ["-p", str(next(_ports)), *options]
 
     def words(device: RdmaDevice) -> list[str]:
         return [tool, "-d", device.name, "-x", str(device.gid_index), *common]
