@@ -118,6 +118,8 @@ def _describe(rig_state: state.State) -> str:
     help="The working directory in the guest [default: yours].",
 )
 @click.option("--root", "as_root", is_flag=True, help="As root in the guest, not as yourself.")
+@click.option("--fresh", is_flag=True,
+              help="Read the host's files outside the checkout anew: guests cache them for long.")
 @click.option("-n", "--no-stdin", is_flag=True, help="Nothing on its standard input.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec(  # noqa: A001  (the command's name)
@@ -126,6 +128,7 @@ def exec(  # noqa: A001  (the command's name)
     timeout: float | None,
     folder: Path | None,
     as_root: bool,
+    fresh: bool,
     no_stdin: bool,
     command: tuple[str, ...],
 ) -> None:
@@ -138,6 +141,8 @@ def exec(  # noqa: A001  (the command's name)
         rig_state = _running_or_started(name)
         if rig_state.native:
             sys.exit(running.run_here(command, timeout=timeout, folder=folder))
+        if fresh:
+            running.forget_host_files(rig_state, node=node)
         session = running.open_session(
             rig_state, command, node=node, folder=folder, as_root=as_root
         )

@@ -155,6 +155,8 @@ class RigRunner:
     def _begin(self, items: Sequence[pytest.Item]) -> None:
         try:
             self._rig = lifecycle.up(self._wish)
+            if self._was_up:
+                running.forget_host_files(self._rig)
             mark = f"echo '{_DMESG_MARK}' > /dev/kmsg"
             running.run(self._rig, ["sh", "-c", mark], as_root=True, folder=Path("/"))
             self._run = GuestRun(self._rig, self._config, items)

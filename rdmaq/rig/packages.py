@@ -17,7 +17,11 @@ from rdmaq.rig.paths import private_folder
 
 # One source package: all of one version, so fetched even where some are installed already.
 FAMILY = ("libibverbs1", "ibverbs-providers", "librdmacm1", "libibumad3", "libibmad5")
-TOOLS = ("ibverbs-utils", "rdmacm-utils", "perftest", "python3-pyverbs", "iproute2", *FAMILY)
+# rdma-core holds the tests of pyverbs; what it depends on is left out.
+TOOLS = (
+    "ibverbs-utils", "rdmacm-utils", "perftest", "python3-pyverbs", "rdma-core", "iproute2",
+    *FAMILY,
+)  # fmt: skip
 
 # Never a part of the guest, whatever depends on them: the host has its own, or needs none.
 _LEFT_OUT = re.compile(

@@ -122,6 +122,12 @@ def run(
     return Completed(session.status, bytes(outputs[frames.OUTPUT]), bytes(outputs[frames.ERROR]))
 
 
+def forget_host_files(rig: State, *, node: int = 0) -> None:
+    """Have a guest read the host's files anew: beyond the checkout it believes its cache."""
+    words = ["sh", "-c", "echo 3 > /proc/sys/vm/drop_caches"]
+    run(rig, words, node=node, as_root=True, folder=Path("/"))
+
+
 def _write_all(descriptor: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
