@@ -118,8 +118,11 @@ def _describe(rig_state: state.State) -> str:
     help="The working directory in the guest [default: yours].",
 )
 @click.option("--root", "as_root", is_flag=True, help="As root in the guest, not as yourself.")
-@click.option("--fresh", is_flag=True,
-              help="Read the host's files outside the checkout anew: guests cache them for long.")
+@click.option(
+    "--fresh",
+    is_flag=True,
+    help="Read the host's files outside the checkout anew: guests cache them for long.",
+)
 @click.option("-n", "--no-stdin", is_flag=True, help="Nothing on its standard input.")
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
 def exec(  # noqa: A001  (the command's name)
