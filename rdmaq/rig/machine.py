@@ -69,6 +69,8 @@ def start(guest: Guest) -> Process:
             f"{guest.folder} is too long for a UNIX socket's path; name a shorter folder by "
             "RDMAQ_RIG_RUNTIME"
         )
+    # An earlier attempt's "ready" must not be taken for this one's.
+    (guest.folder / "console.log").unlink(missing_ok=True)
     with (guest.folder / "qemu.log").open("ab") as log:
         child = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True, cwd="/"

@@ -57,6 +57,7 @@ static void boot(void) {
     mount("devtmpfs", "/dev", "devtmpfs", 0, "");
     mount("proc", "/proc", "proc", 0, "");
     mount("sysfs", "/sys", "sysfs", 0, "");
+    sethostname("rig", 3);
     int console = open("/dev/console", O_RDWR);
     for (int fd = 0; console >= 0 && fd < 3; fd++) dup2(console, fd);
     if (console > 2) close(console);
