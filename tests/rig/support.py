@@ -22,11 +22,11 @@ Cli = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 def need_qemu() -> None:
-    """In CI the rig is mandatory; a developer may go without."""
+    """The rig is not part of CI yet: who wants its tests asks for them, and then needs QEMU."""
+    if os.environ.get("RDMAQ_TEST_RIG") != "1":
+        pytest.skip("tests in the rig are asked for by RDMAQ_TEST_RIG=1")
     if shutil.which(QEMU) is None:
-        if os.environ.get("CI") == "true":
-            pytest.fail(f"{QEMU} is missing, and in CI the rig is mandatory")
-        pytest.skip("QEMU is not installed (apt-get install qemu-system-x86)")
+        pytest.fail(f"{QEMU} is missing: apt-get install qemu-system-x86")
 
 
 def wish_for(name: str, *, node_count: int = 1, cold: bool = False) -> Wish:
