@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -99,5 +100,8 @@ def allowed_reasons(text: str) -> list[re.Pattern[str]]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell without job control lets what it runs in the background ignore Ctrl-C; with a handler
+    # here, our children begin with the default, too.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     allowed = allowed_reasons(ALLOWED_SKIPS.read_text(encoding="utf-8"))
     config.pluginmanager.register(SkipReport(config.getoption("--strict-skips"), allowed))
