@@ -83,7 +83,11 @@ def _sleep_count(pid: int) -> int:
 
 @pytest.mark.parametrize(
     ("number", "status", "words"),
-    [(signal.SIGINT, 130, "interrupted"), (signal.SIGTERM, 143, "terminated")],
+    [
+        (signal.SIGINT, 130, "interrupted"),
+        (signal.SIGTERM, 143, "terminated"),
+        (signal.SIGHUP, 143, "terminated"),
+    ],
 )
 def test_replay_told_to_end_ends_in_order(
     start_rdmaq_md: Start, number: int, status: int, words: str
