@@ -38,7 +38,7 @@ def _reason_text(node: ast.expr | None) -> str:
 
 def skips_in(tree: Tree) -> Iterator[Skip]:
     """Yield each `pytest.skip(...)`, `mark.skip(...)`, `mark.skipif(...)`, `importorskip(...)`."""
-    for path in tree.select("tests/**/*.py"):
+    for path in [*tree.select("tests/**/*.py"), *tree.select("rdmaq/**/*.py")]:  # a plugin, too
         for node in ast.walk(tree.syntax(path)):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
                 continue

@@ -19,8 +19,6 @@ from rdmaq.rig import fixtures
 from rdmaq.rig.devices import RdmaDevice, local_devices
 from rdmaq.rig.remote_tests import INNER, Reporter
 
-NO_DEVICE = "no RDMA device here; run with --rdmaq-rig"
-
 
 def _named_devices() -> list[str]:
     return [name for name in os.environ.get("RDMAQ_TEST_DEVICE", "").split(",") if name]
@@ -62,7 +60,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytrace=False,
         )
     if not present:
-        pytest.skip(NO_DEVICE)
+        pytest.skip("no RDMA device here; run with --rdmaq-rig")
 
 
 @pytest.fixture
@@ -75,7 +73,7 @@ def rdma_devices() -> list[RdmaDevice]:
             key=lambda device: names.index(device.name),
         )
     if not devices:
-        pytest.skip(NO_DEVICE)
+        pytest.skip("no RDMA device here; run with --rdmaq-rig")
     return devices
 
 

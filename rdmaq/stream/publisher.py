@@ -12,18 +12,17 @@ import numpy.typing as npt
 
 from rdmaq import errors
 from rdmaq._fast import error_text, ffi, lib
-from rdmaq._handle import Handle
 from rdmaq.shm import segment as segments
 from rdmaq.stream import encode, refusals
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.claim import Claim
 from rdmaq.stream.flow import Flow
-from rdmaq.stream.stats import PublisherStats
+from rdmaq.stream.publisher_facts import PublisherFacts
 
 _send, _send_records, _send_blocks = lib.rq_send, lib.rq_send_records, lib.rq_send_blocks
 
 
-class Publisher(Handle):
+class Publisher(PublisherFacts):
     """The one writer of a stream; made by `Node.publish`.
 
     One thread at a time: a second one inside gets `ConcurrentUse`. A forked child cannot use it.
@@ -31,18 +30,14 @@ class Publisher(Handle):
     """
 
     __slots__ = (
-        "_dtype",
-        "_flow",
         "_is_inside",
         "_last_pointer",
         "_last_records",
         "_on_close",
         "_segment_fd",
         "_taken",
-        "handle",
         "name",
         "schema_text",
-        "segment",
     )
 
     def __init__(
@@ -242,66 +237,6 @@ class Publisher(Handle):
             MessageTooLarge: more than one frame holds.
         """
         return Claim(self, size)
-
-    # ---- what there is to know ------
-
-    @property
-    def schema(self) -> np.dtype[Any] | None:
-        """The dtype of the records; None for an untyped stream."""
-        return self._dtype
-
-    @property
-    def flow(self) -> Flow:
-        """`lossy()` or `reliable()`, as given."""
-        return self._flow
-
-    @property
-    def epoch(self) -> int:
-        """This incarnation: ns since 1970 when the stream was made."""
-        return self.segment.description.epoch
-
-    @property
-    def capacity_bytes(self) -> int:
-        """Bytes of the ring."""
-        return self.segment.description.capacity_bytes
-
-    @property
-    def message_bytes_max(self) -> int:
-        """The longest message (or frame of records): guard less header."""
-        return self.segment.description.message_bytes_max
-
-    @property
-    def next_sequence(self) -> int:
-        """What the next message will have."""
-        return int(self._counts().next_sequence)
-
-    @property
-    def reader_count(self) -> int:
-        """Subscribers now."""
-        return int(self._counts().reader_count)
-
-    @property
-    def stats(self) -> PublisherStats:
-        """Counts since the stream began."""
-        counts = self._counts()
-        return PublisherStats(
-            messages=counts.messages,
-            bytes=counts.bytes,
-            frames=counts.frames,
-            ring_bytes=counts.tail_bytes - self.capacity_bytes,
-            gaps=counts.gaps,
-            stalls=counts.stalls,
-            wakes=counts.wakes,
-            readers=counts.reader_count,
-            readers_cut_off=counts.readers_cut_off,
-        )
-
-    def _counts(self) -> Any:
-        if self._is_forked:
-            raise self.closed_error()
-        counts = ffi.new("struct rq_publisher_stats *")
-        lib.rq_publisher_read_stats(self.handle, counts)
-        return counts
 
     # ---- the end ----
 
