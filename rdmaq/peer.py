@@ -31,6 +31,8 @@ from rdmaq.stream.subscription import (
 )
 
 _RETRY_SECONDS = 0.02
+# A restart is followed from inside poll and from event loops: neither may stand still for long.
+_FOLLOW_PATIENCE_SECONDS = 0.2
 _STREAMS_MAX = 100_000  # a stranger could list names for ever
 
 
@@ -135,18 +137,20 @@ class Peer(Handle):
             request["schema"] = schemas.to_text(schemas.check_dtype(schema))
         wait_mode = WAIT_MODES[wait]
 
-        def attach(start: Start, seconds: float) -> Cursor:
+        def attach(start: Start, seconds: float, patience: float | None = None) -> Cursor:
             kind, value = parse_start(start)
             wanted = {**request, "start": kind, "start_value": value}
             deliver_from = value if kind == lib.RQ_START_SEQUENCE else 0
-            return self._attach(wanted, deliver_from, wait_mode, seconds)
+            return self._attach(wanted, deliver_from, wait_mode, seconds, patience)
 
         return Subscription(
             name,
             attach(start, timeout),
             on_gap=on_gap,
             on_restart=on_restart,
-            attach=lambda: attach(1, 0.0),  # what of it is gone already is told as a gap
+            attach=lambda: attach(
+                1, 0.0, _FOLLOW_PATIENCE_SECONDS
+            ),  # what of it is gone already is told as a gap
         )
 
     def close(self) -> None:
@@ -159,17 +163,22 @@ class Peer(Handle):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _dial(self, timeout: float) -> Any:
+    def _dial(self, timeout: float, patience: float | None = None) -> Any:
         if self.closed:
             raise self.closed_error()
-        return dial(self._name, timeout=timeout, allow_uids=self._allow_uids)
+        return dial(self._name, timeout=timeout, allow_uids=self._allow_uids, patience=patience)
 
     def _attach(
-        self, request: dict[str, Any], deliver_from: int, wait_mode: int, timeout: float
+        self,
+        request: dict[str, Any],
+        deliver_from: int,
+        wait_mode: int,
+        timeout: float,
+        patience: float | None,
     ) -> Cursor:
         deadline = time.monotonic() + timeout
         while True:
-            sock = self._dial(max(0.0, deadline - time.monotonic()))
+            sock = self._dial(max(0.0, deadline - time.monotonic()), patience)
             try:
                 return self._hand_over(sock, request, deliver_from, wait_mode)
             except errors.StreamNotFound:

@@ -17,21 +17,31 @@ _ANSWER_SECONDS_MAX = 10.0
 _RETRY_SECONDS = 0.02
 
 
-def dial(name: str, *, timeout: float, allow_uids: Collection[int]) -> socket.socket:
+def dial(
+    name: str,
+    *,
+    timeout: float,
+    allow_uids: Collection[int],
+    patience: float | None = None,
+) -> socket.socket:
     """Connects to the node called `name`, trying again until `timeout` seconds have passed.
+
+    Each step with a node that is there (a place in its queue, an answer) takes at most `patience`
+    seconds; None: as long as a healthy node may take.
 
     Raises:
         PeerNotFound: nobody listens there.
         AccessDenied: the listener runs as another user, or the socket may not be opened.
         HandoverError: it is there and does not accept.
     """
+    patience = _ANSWER_SECONDS_MAX if patience is None else patience
     deadline = time.monotonic() + timeout
-    busy_deadline = time.monotonic() + _ANSWER_SECONDS_MAX
+    busy_deadline = time.monotonic() + patience
     path = socket_path(name)
     while True:
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
-            sock.settimeout(_ANSWER_SECONDS_MAX)
+            sock.settimeout(patience)
             sock.connect(os.fspath(path))
             _check_listener(sock, name, allow_uids)
         except BlockingIOError as error:  # it is there, and has a queue at the door

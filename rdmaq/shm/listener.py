@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,17 +74,19 @@ class Listener:
         self._path = socket_path(name)
         self._lock = NameLock(name)
         self._connections: set[_Connection] = set()
-        try:
+        with ExitStack() as undo:  # whatever fails, the name is free again
+            undo.callback(self._lock.release)
             self._listen(is_shared=bool(allow_uids))
-        except BaseException:
-            self._lock.release()
-            raise
-        self._selector = selectors.DefaultSelector()
-        self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._selector.register(self._socket, selectors.EVENT_READ, None)
-        self._selector.register(self._stop_fd, selectors.EVENT_READ, None)
-        self._thread = threading.Thread(target=self._serve, name=f"rdmaq-{name}", daemon=True)
-        self._thread.start()
+            undo.callback(self._socket.close)
+            self._selector = selectors.DefaultSelector()
+            undo.callback(self._selector.close)
+            self._stop_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            undo.callback(os.close, self._stop_fd)
+            self._selector.register(self._socket, selectors.EVENT_READ, None)
+            self._selector.register(self._stop_fd, selectors.EVENT_READ, None)
+            self._thread = threading.Thread(target=self._serve, name=f"rdmaq-{name}", daemon=True)
+            self._thread.start()
+            undo.pop_all()
 
     def _listen(self, *, is_shared: bool) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)

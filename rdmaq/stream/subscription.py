@@ -116,6 +116,9 @@ class Subscription(Handle):
             GapError: only with `on_gap="raise"`; the next poll goes on behind the gap.
             CutOff: a reliable publisher gave this subscription up.
             ConcurrentUse, ClosedError: see there.
+
+        An exception that a signal handler raises (Ctrl-C) in the very moment of delivery loses that
+        batch for this caller; between batches, and while waiting, it loses nothing.
         """
         if timeout is None or timeout >= _SLICE_SECONDS:
             wait_ns = _SLICE_NS
