@@ -52,9 +52,11 @@ def container() -> list[str]:
 
     unshare's child is the container's first process: it dies when unshare dies.
     """
+    # A checkout that lies in /tmp must stay visible.
+    empty_tmp = "" if Path(__file__).is_relative_to("/tmp") else "mount -t tmpfs none /tmp && "
     inside = (
         "mount -t tmpfs none /dev/shm && mount --bind $RDMAQ_RUNTIME_DIR /mnt && "
-        'mount -t tmpfs none /tmp && export RDMAQ_RUNTIME_DIR=/mnt && exec "$@"'
+        f'{empty_tmp}export RDMAQ_RUNTIME_DIR=/mnt && exec "$@"'
     )
     namespaces = ["--mount", "--pid", "--ipc", "--net", "--uts", "--fork", "--kill-child"]
     return ["unshare", *namespaces, "--mount-proc", "sh", "-c", inside, "sh"]
