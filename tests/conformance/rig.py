@@ -64,9 +64,10 @@ class Link:
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
         self.address = transport.address("rig")
-        self._stack = ExitStack()
-        self.node = self._stack.enter_context(rdmaq.Node(self.address))
-        self.peer = self._stack.enter_context(rdmaq.connect(self.address))
+        with ExitStack() as stack:
+            self.node = stack.enter_context(rdmaq.Node(self.address))
+            self.peer = stack.enter_context(rdmaq.connect(self.address))
+            self._stack = stack.pop_all()
 
     def publish(
         self, name: str = "s", schema: npt.DTypeLike | None = None, **options: Any
