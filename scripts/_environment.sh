@@ -1,6 +1,7 @@
 # How a machine gets what rdmaq needs: sourced by _lib.sh, never run.
 #
-#   ensure_system_packages   Debian packages, by apt-get, only when something is missing
+#   ensure_system_packages   Debian packages, by apt-get, only when something is missing;
+#                            QEMU among them where the caller has set needs_rig=1
 #   make_environment KEY     .venv from the system's Python, the editable install, the rebuild hook
 # shellcheck shell=bash disable=SC2154  # root, venv, python and build are set by _lib.sh
 
@@ -14,9 +15,8 @@ missing_packages() {
     if ! command -v cc >/dev/null || ! printf '#include <stdio.h>\n' | cc -E -x c - >/dev/null 2>&1; then
         missing+=(build-essential)
     fi
-    # The rig, where the tests that need an RDMA device run. Debian builds it for more than x86-64,
-    # but the rig boots x86-64 only.
-    if [[ ${RDMAQ_TEST_RIG-} == 1 && $(uname -m) == x86_64 ]]; then
+    # The rig, where the tests that need an RDMA device run: scripts/test asks for it, no other.
+    if ((${needs_rig-0})) && [[ $(uname -m) == x86_64 ]]; then
         command -v qemu-system-x86_64 >/dev/null || missing+=(qemu-system-x86)
     fi
     printf '%s\n' "${missing[@]}"

@@ -54,6 +54,12 @@ def test_unlisted_reason_fails_in_ci(tmp_path: Path, options: list[str], ci: str
     assert "1 passed" in output.splitlines()[-1]
 
 
+def test_reason_for_peoples_machines_passes_there_and_fails_in_ci(tmp_path: Path) -> None:
+    reason = "no RDMA device here; run with --rdmaq-rig"
+    assert run_pytest(tmp_path, reason)[0] == 0
+    assert run_pytest(tmp_path, reason, ci="true")[0] == 1
+
+
 def test_listed_reason_passes_in_ci(tmp_path: Path) -> None:
     status, output = run_pytest(tmp_path, LISTED, ci="true")
     assert status == 0

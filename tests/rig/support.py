@@ -22,11 +22,9 @@ Cli = Callable[..., subprocess.CompletedProcess[bytes]]
 
 
 def need_qemu() -> None:
-    """The rig is not part of CI yet: who wants its tests asks for them, and then needs QEMU."""
-    if os.environ.get("RDMAQ_TEST_RIG") != "1":
-        pytest.skip("tests in the rig are asked for by RDMAQ_TEST_RIG=1")
-    if shutil.which(QEMU) is None:
-        pytest.fail(f"{QEMU} is missing: apt-get install qemu-system-x86")
+    """Skip where guests cannot run; in CI they must, and the rig itself says what is missing."""
+    if os.environ.get("CI") != "true" and shutil.which(QEMU) is None:
+        pytest.skip("no QEMU for x86-64 here, where the rig's guests run; scripts/test installs it")
 
 
 def wish_for(name: str, *, node_count: int = 1, cold: bool = False) -> Wish:
