@@ -3,12 +3,14 @@
 The header is real C: rdmaq's own sources include it, and so does the generated wrapper, so the
 compiler checks each declaration against its definition. What stands between the two marker lines
 is given to cffi as it is; cffi reads plain declarations and `#define NAME integer`, no more.
+Headers that it includes by `#include "NAME.h"` are parts of it.
 
 Usage: build_cffi.py rdmaq_abi.h OUTPUT.c
 """
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -16,6 +18,7 @@ import cffi
 
 BEGIN = "/* cffi: begin */"
 END = "/* cffi: end */"
+_INCLUDE = re.compile(r'^#include "(\w+\.h)"$', re.MULTILINE)
 
 
 def extract_declarations(header: str, name: str = "rdmaq_abi.h") -> str:
@@ -49,10 +52,19 @@ def extract_declarations(header: str, name: str = "rdmaq_abi.h") -> str:
     return "\n".join(kept) + "\n"
 
 
+def read_header(path: Path) -> str:
+    """Return a header's text with the headers beside it that it includes in their places."""
+
+    def included(match: re.Match[str]) -> str:
+        return read_header(path.with_name(match[1]))
+
+    return _INCLUDE.sub(included, path.read_text(encoding="utf-8"))
+
+
 def main(header_path: Path, output_path: Path) -> None:
     """Generate `output_path`; unchanged content keeps its time, so nothing is compiled again."""
     builder = cffi.FFI()
-    declarations = extract_declarations(header_path.read_text(encoding="utf-8"), str(header_path))
+    declarations = extract_declarations(read_header(header_path), str(header_path))
     builder.cdef(declarations)
     builder.set_source("rdmaq._ext", f'#include "{header_path.name}"\n', py_limited_api=True)
     builder.emit_c_code(str(output_path))

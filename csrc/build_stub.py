@@ -15,11 +15,11 @@ from pathlib import Path
 from pycparser import c_ast, c_parser
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
-from csrc.build_cffi import extract_declarations
+from csrc.build_cffi import extract_declarations, read_header
 
 _INTEGERS = ("uint8_t", "uint16_t", "uint32_t", "uint64_t", "int32_t", "int64_t", "size_t")
 _COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
-_DEFINE = re.compile(r"^#define (\w+) (-?\d+)$", re.MULTILINE)
+_DEFINE = re.compile(r"^#define (\w+) (-?\d+) *$", re.MULTILINE)
 _HEAD = '''"""What the compiled extension offers; made by csrc/build_stub.py from rdmaq_abi.h."""
 
 from typing import Any, TypeAlias
@@ -84,4 +84,4 @@ def make_stub(header: str) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[2]).write_text(make_stub(Path(sys.argv[1]).read_text(encoding="utf-8")))
+    Path(sys.argv[2]).write_text(make_stub(read_header(Path(sys.argv[1]))))

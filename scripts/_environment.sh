@@ -15,6 +15,8 @@ missing_packages() {
     if ! command -v cc >/dev/null || ! printf '#include <stdio.h>\n' | cc -E -x c - >/dev/null 2>&1; then
         missing+=(build-essential)
     fi
+    # Headers only: the verbs data path is inline, and nothing links to the library.
+    [[ -f /usr/include/infiniband/verbs.h ]] || missing+=(libibverbs-dev)
     # The rig, where the tests that need an RDMA device run: scripts/test asks for it, no other.
     if ((${needs_rig-0})) && [[ $(uname -m) == x86_64 ]]; then
         command -v qemu-system-x86_64 >/dev/null || missing+=(qemu-system-x86)

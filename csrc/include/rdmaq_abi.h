@@ -314,4 +314,7 @@ int64_t rq_bench_plain_pong(uint64_t *there, uint64_t *back, const struct rq_ben
 
 /* cffi: end */
 
+/* A part of the boundary, like what stands above. */
+#include "rdmaq_verbs.h"
+
 #endif

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from csrc.build_cffi import BEGIN, END, extract_declarations
+from csrc.build_cffi import BEGIN, END, extract_declarations, read_header
 
 
 def test_only_lines_between_markers_are_kept_at_their_line_numbers() -> None:
@@ -19,3 +21,9 @@ def test_only_lines_between_markers_are_kept_at_their_line_numbers() -> None:
 def test_absent_or_unpaired_markers_are_refused(header: str) -> None:
     with pytest.raises(ValueError, match=r"^rdmaq_abi\.h"):
         extract_declarations(header)
+
+
+def test_included_header_stands_in_its_place(tmp_path: Path) -> None:
+    (tmp_path / "a.h").write_text('#include <x.h>\n#include "b.h"\nint a;\n')
+    (tmp_path / "b.h").write_text("int b;\n")
+    assert read_header(tmp_path / "a.h") == "#include <x.h>\nint b;\n\nint a;\n"

@@ -1,0 +1,185 @@
+/* A completion queue's set-up, its waiting, and its end. */
+#define _GNU_SOURCE
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "rdma/pair.h"
+#include "ring/clock.h"
+
+#define SPIN_NS 20000
+#define NS_PER_MS 1000000u
+
+int rq_verbs_built(void) { return 1; }
+
+int rq_cq_open(const struct rq_cq_setup *setup, struct rq_cq **cq_out) {
+    *cq_out = NULL;
+    if (setup->cq == 0 || setup->entry_count == 0 || setup->entry_count > RQ_CQ_ENTRIES_MAX ||
+        setup->pair_count_max == 0 || setup->pair_count_max > RQ_CQ_PAIRS_MAX)
+        return -EINVAL;
+    struct ibv_cq *ibv = (struct ibv_cq *)(uintptr_t)setup->cq;
+    if ((ibv->channel != NULL) != (setup->get_event != 0) ||
+        (setup->get_event != 0) != (setup->ack_events != 0))
+        return -EINVAL;
+    struct rq_cq *cq =
+        calloc(1, sizeof(*cq) + setup->pair_count_max * sizeof(_Atomic(struct rq_pair *)));
+    if (cq == NULL) return -ENOMEM;
+    cq->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (cq->wake_fd < 0) {
+        int error = -errno;
+        free(cq);
+        return error;
+    }
+    cq->cq = ibv;
+    cq->get_event =
+        (int (*)(struct ibv_comp_channel *, struct ibv_cq **, void **))(uintptr_t)setup->get_event;
+    cq->ack_events = (void (*)(struct ibv_cq *, unsigned int))(uintptr_t)setup->ack_events;
+    cq->entry_count = setup->entry_count;
+    cq->pair_count_max = setup->pair_count_max;
+    pthread_mutex_init(&cq->mutex, NULL);
+    rq_clock_calibrate();
+    *cq_out = cq;
+    return 0;
+}
+
+/* Each event that was taken must be acknowledged, or ibv_destroy_cq waits for it for ever; and
+ * taken by the library, since some providers count them to arm the next. */
+static int clear(struct rq_cq *cq) {
+    struct ibv_cq *whose;
+    void *context;
+    unsigned int count = 0;
+    if (cq->get_event == NULL) return 0;
+    while (cq->get_event(cq->cq->channel, &whose, &context) == 0) count++;
+    if (count != 0) cq->ack_events(cq->cq, count);
+    cq->stats.events += count;
+    return (int)count;
+}
+
+static int arm(struct rq_cq *cq) {
+    if (cq->get_event == NULL) return -ENOTSUP;
+    cq->stats.arms++;
+    int error = ibv_req_notify_cq(cq->cq, 0);
+    return error > 0 ? -error : error;
+}
+
+static int spin(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max,
+                uint64_t until_ticks, int is_yielding) {
+    for (;;) {
+        int count = rq_cq_take(cq, done, done_count_max);
+        if (count != 0) return count;
+        if (rq_handle_is_closing(&cq->poll)) return -ESHUTDOWN;
+        if (rq_now_ticks() >= until_ticks) return 0;
+        if (is_yielding)
+            sched_yield();
+        else
+            rq_cpu_relax();
+    }
+}
+
+static void sleep_on_channel(struct rq_cq *cq, uint64_t wait_ns) {
+    struct pollfd fds[] = {{.fd = cq->cq->channel->fd, .events = POLLIN},
+                           {.fd = cq->wake_fd, .events = POLLIN}};
+    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / 1000000000u),
+                               .tv_nsec = (long)(wait_ns % 1000000000u)};
+    cq->stats.sleeps++;
+    if (ppoll(fds, 2, &timeout, NULL) > 0 && (fds[0].revents & POLLIN)) clear(cq);
+}
+
+/* Arm, then poll again: what completed before the arming makes no event. */
+static int sleep_once(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max,
+                      uint64_t until_ticks) {
+    int error = arm(cq);
+    if (error != 0) return error;
+    int count = rq_cq_take(cq, done, done_count_max);
+    if (count != 0) return count;
+    if (rq_handle_is_closing(&cq->poll)) return -ESHUTDOWN;
+    uint64_t now_ticks = rq_now_ticks();
+    if (now_ticks >= until_ticks) return 0;
+    sleep_on_channel(cq, rq_clock_ticks_to_ns(until_ticks - now_ticks));
+    if (rq_handle_is_closing(&cq->poll)) return -ESHUTDOWN;
+    return rq_cq_take(cq, done, done_count_max);
+}
+
+static int wait_for_some(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max,
+                         uint32_t wait_mode, uint64_t wait_ns) {
+    if (wait_ns > RQ_WAIT_SLICE_NS_MAX) wait_ns = RQ_WAIT_SLICE_NS_MAX;
+    uint64_t now_ticks = rq_now_ticks();
+    uint64_t until_ticks = now_ticks + rq_ns_ticks(wait_ns);
+    uint64_t spin_ns = wait_ns < SPIN_NS ? wait_ns : SPIN_NS;
+    if (cq->get_event == NULL && wait_mode != RQ_WAIT_SPIN) wait_mode = RQ_WAIT_YIELD;
+    switch (wait_mode) {
+        case RQ_WAIT_SPIN: return spin(cq, done, done_count_max, until_ticks, 0);
+        case RQ_WAIT_YIELD: return spin(cq, done, done_count_max, until_ticks, 1);
+        case RQ_WAIT_SLEEP: return sleep_once(cq, done, done_count_max, until_ticks);
+        case RQ_WAIT_AUTO: break;
+        default: return -EINVAL;
+    }
+    int count = spin(cq, done, done_count_max, now_ticks + rq_ns_ticks(spin_ns), 0);
+    return count != 0 ? count : sleep_once(cq, done, done_count_max, until_ticks);
+}
+
+int rq_cq_poll(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max, uint32_t wait_mode,
+               uint64_t wait_ns) {
+    if (done_count_max == 0) return -EINVAL;
+    int count = rq_handle_enter(&cq->poll);
+    if (count != 0) return count;
+    count = rq_cq_take(cq, done, done_count_max);
+    if (count == 0 && wait_ns != 0)
+        count = wait_for_some(cq, done, done_count_max, wait_mode, wait_ns);
+    rq_handle_leave(&cq->poll);
+    return count;
+}
+
+int rq_cq_arm(struct rq_cq *cq) {
+    int result = rq_handle_enter(&cq->poll);
+    if (result != 0) return result;
+    result = arm(cq);
+    if (result == 0) result = rq_cq_fetch(cq) ? 1 : cq->error;
+    rq_handle_leave(&cq->poll);
+    return result;
+}
+
+int rq_cq_clear(struct rq_cq *cq) {
+    int result = rq_handle_enter(&cq->poll);
+    if (result != 0) return result;
+    result = clear(cq);
+    rq_handle_leave(&cq->poll);
+    return result;
+}
+
+void rq_cq_read_stats(struct rq_cq *cq, struct rq_cq_stats *out) { *out = cq->stats; }
+
+int rq_cq_close(struct rq_cq *cq) {
+    if (!rq_handle_begin_close(&cq->poll)) return 0;
+    eventfd_write(cq->wake_fd, 1);
+    rq_handle_wait_idle(&cq->poll);
+    return 1;
+}
+
+int rq_cq_drain(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max, uint64_t wait_ns) {
+    if (!rq_handle_is_closing(&cq->poll) || done_count_max == 0) return -EINVAL;
+    if (wait_ns > RQ_WAIT_SLICE_NS_MAX) wait_ns = RQ_WAIT_SLICE_NS_MAX;
+    uint64_t until_ticks = rq_now_ticks() + rq_ns_ticks(wait_ns);
+    for (;;) {
+        int count = rq_cq_take(cq, done, done_count_max);
+        if (count != 0 || rq_now_ticks() >= until_ticks) {
+            clear(cq); /* none may be left unacknowledged when the caller destroys it */
+            return count;
+        }
+        struct timespec pause = {.tv_sec = 0, .tv_nsec = NS_PER_MS / 10};
+        nanosleep(&pause, NULL);
+    }
+}
+
+void rq_cq_forget(struct rq_cq *cq) {
+    atomic_store_explicit(&cq->poll.is_closing, 1, memory_order_relaxed);
+}
+
+void rq_cq_free(struct rq_cq *cq) {
+    if (cq == NULL) return;
+    close(cq->wake_fd);
+    pthread_mutex_destroy(&cq->mutex);
+    free(cq);
+}
