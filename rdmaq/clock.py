@@ -11,7 +11,7 @@ from rdmaq._fast import lib
 
 
 def ticks() -> int:
-    """The counter now. Only differences mean something, and only on one host."""
+    """The counter now. Only differences mean something, and only on one host. Raises nothing."""
     return int(lib.rq_clock_ticks())
 
 
@@ -20,10 +20,13 @@ def ticks_to_ns(tick_count: int) -> int:
 
     The rate is measured over the life of the process: good to about 1e-5 after 10 ms, and to
     1e-7 after a second.
+
+    Raises:
+        OverflowError: `tick_count` is negative or has more than 64 bits.
     """
     return int(lib.rq_clock_ticks_to_ns(tick_count))
 
 
 def kind() -> str:
-    """Which counter is used: "tsc" or "monotonic_raw"."""
+    """Which counter is used: "tsc" or "monotonic_raw". Raises nothing."""
     return "tsc" if lib.rq_clock_kind() == 1 else "monotonic_raw"

@@ -29,7 +29,7 @@ class UnsupportedTransport(RdmaqError):
 
 
 class CapacityError(RdmaqError, ValueError):
-    """A capacity or guard that no ring can have."""
+    """A capacity or guard that no ring can have, or that there is no memory for."""
 
 
 class SchemaError(RdmaqError, TypeError):
@@ -94,11 +94,11 @@ class StreamNotFound(RdmaqError):
 
 
 class AccessDenied(RdmaqError):
-    """One side runs as a user that the other does not accept."""
+    """One side runs as a user that the other does not accept, or a file is another user's."""
 
 
 class HandoverError(RdmaqError):
-    """The other side did not speak the hand-over protocol, or spoke nonsense."""
+    """The other side did not answer, or did not speak the hand-over protocol."""
 
 
 class SegmentError(RdmaqError):
@@ -106,7 +106,7 @@ class SegmentError(RdmaqError):
 
 
 class TooManyReaders(RdmaqError):
-    """The stream has as many subscribers as it can have."""
+    """The stream has as many subscribers as it can have: 128."""
 
 
 class NotEnoughReaders(RdmaqError, TimeoutError):
@@ -134,6 +134,8 @@ class PublisherGone(RdmaqError):
 
 class CutOff(RdmaqError):
     """A reliable publisher stopped waiting for this subscriber.
+
+    What stood in the ring and was not delivered yet is not delivered to this subscription any more.
 
     Attributes:
         sequence: the next sequence that was not delivered: resubscribe with `start=sequence`.

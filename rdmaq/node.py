@@ -33,9 +33,14 @@ class Node(Handle):
             ($RDMAQ_RUNTIME_DIR, else $XDG_RUNTIME_DIR/rdmaq, else /tmp/rdmaq-UID).
         allow_uids: users who may connect besides the one this process runs as.
 
+    Attributes:
+        address: as given.
+
     Raises:
+        AddressError: it is not of that form, or the socket's path would be too long.
         AddressInUse: another living process is the node of that name.
-        UnsupportedTransport, AddressError: see there.
+        AccessDenied: the runtime folder or the name's lock belongs to another user.
+        UnsupportedTransport: a host and port, which this release does not serve.
     """
 
     __slots__ = ("_keeper", "_listener", "_lock", "_streams", "address")
@@ -64,16 +69,23 @@ class Node(Handle):
         Args:
             name: 1 to 192 bytes of text, unique in the node.
             schema: numpy dtype of the records; None: an untyped stream of byte strings.
-            capacity: bytes of the ring, a power of two from 64 KiB: how far subscribers may fall
-                behind. All of it is allocated here and now.
-            guard: the longest frame, header included; 4 KiB to a quarter of the capacity. Default:
-                an eighth, at most 1 MiB. Capacity less guard is what holds messages.
+            capacity: bytes of the ring, a power of two from 64 KiB to 1 TiB, as a number or as
+                text ("64KiB"): how far subscribers may fall behind. All of it is allocated here
+                and now.
+            guard: the longest frame in bytes, header included; a multiple of 32 from 4 KiB to a
+                quarter of the capacity. Default: an eighth, at most 1 MiB. Capacity less guard is
+                what holds messages.
             flow: `lossy()` (default) or `reliable(...)`.
-            first_sequence: of the first message.
+            first_sequence: of the first message, 1 or more.
 
         Raises:
-            CapacityError, SchemaError, StreamExists, AddressError, MessageTooLarge (one record is
-            longer than the guard), ClosedError: see there; nothing was offered.
+            AddressError: no name for a stream; nothing was offered, as after each of these.
+            StreamExists: the node offers one of that name.
+            CapacityError: no ring can have that capacity or guard, or there is no memory for it.
+            SchemaError: records of that dtype cannot be shared.
+            MessageTooLarge: one record is longer than the guard.
+            SequenceError: `first_sequence` is below 1.
+            ClosedError: the node is closed.
         """
         check_stream_name(name)
         try:

@@ -41,9 +41,11 @@ class StreamInfo:
     """One stream on offer.
 
     Attributes:
+        name: its name in the node.
         schema: dtype of its records; None: untyped.
+        capacity_bytes: of its ring.
         flow: lossy or reliable; min_readers and timeout are the publisher's own business.
-        epoch: its incarnation.
+        epoch: its incarnation: ns since 1970 when it was made.
         next_sequence: of the next message, when asked.
     """
 
@@ -56,7 +58,11 @@ class StreamInfo:
 
 
 class Peer(Handle):
-    """A node that answered; made by `connect`. It holds no connection between calls."""
+    """A node that answered; made by `connect`. It holds no connection between calls.
+
+    Attributes:
+        address: as given to `connect`.
+    """
 
     __slots__ = ("_allow_uids", "_name", "address")
 
@@ -71,6 +77,8 @@ class Peer(Handle):
 
         Raises:
             PeerNotFound: it is not there any more.
+            HandoverError: it did not answer, or not in this release's form.
+            AccessDenied, ClosedError: see there.
         """
         streams: list[StreamInfo] = []
         is_whole = False
@@ -117,14 +125,20 @@ class Peer(Handle):
             on_gap: "report": a batch with `gap` set; "raise": `GapError`; "skip": only counted.
             wait: how to wait for messages: "spin" (fastest, burns a CPU), "yield", "sleep", or
                 "auto": spin for 20 us, then sleep.
-            timeout: seconds to wait for the stream to be offered.
+            timeout: seconds to wait for the node to be there and the stream to be offered.
             on_restart: when the publisher vanishes: "raise" `PublisherGone`, or "follow" its next
                 incarnation from its oldest message (`batch.epoch` changes).
 
         Raises:
             StreamNotFound: not on offer; `.available` lists what is.
             SchemaMismatch: it carries another dtype; the text names both.
-            TooManyReaders, PeerNotFound, AccessDenied, HandoverError, SegmentError: see there.
+            TooManyReaders: it has 128 subscribers.
+            PeerNotFound: the node is not there any more.
+            HandoverError: it is there and does not answer, or not in this release's form.
+            SegmentError: what it handed over failed its checks, and was not used.
+            SchemaError: `schema` is no dtype whose records can be shared.
+            ValueError: an option has none of the values above.
+            AddressError, AccessDenied, ClosedError: see there.
         """
         if self.closed:
             raise self.closed_error()
@@ -229,7 +243,8 @@ def connect(address: str, *, timeout: float = 0.0, allow_uids: Collection[int] =
     Raises:
         PeerNotFound: no node listens there.
         AccessDenied: one side does not accept the other's user.
-        UnsupportedTransport, AddressError, HandoverError: see there.
+        HandoverError: a process listens there and does not answer, or not in this release's form.
+        UnsupportedTransport, AddressError: see there.
     """
     peer = Peer(address, allow_uids=allow_uids)
     with peer._dial(timeout) as sock:

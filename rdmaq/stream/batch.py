@@ -33,8 +33,8 @@ class Gap:
         first: the first lost sequence.
         last: the last one, inclusive.
         cause: "upstream" (the publisher never had them), "overrun" (the subscriber was slower
-            than the ring is long) or "disconnected".
-        epoch: the publisher's incarnation.
+            than the ring is long) or "disconnected" (of transports to come).
+        epoch: the publisher's incarnation: ns since 1970 when its stream was made.
     """
 
     first: int
@@ -97,7 +97,7 @@ class Batch:
     def data(self) -> npt.NDArray[Any]:
         """Typed: 1-D array of the schema's dtype, read-only. Untyped: uint8, all payloads in a row.
 
-        Copy it before you change it.
+        Copy it before you change it. After `poll(into=)` it is a part of your own buffer.
         """
         dtype = self._cursor.dtype
         if isinstance(self._payload, np.ndarray):
@@ -134,7 +134,7 @@ class Batch:
     def time_ns(self) -> int:
         """When the first message was published: ns since 1970 by the publisher's clock.
 
-        0 if its clock table cannot be read (the publisher died while writing it).
+        0 if its clock table cannot be read (the publisher died while writing it), or after a fork.
         """
         return self._cursor.wall_ns(self._ticks()[1])
 

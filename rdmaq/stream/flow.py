@@ -9,7 +9,13 @@ from rdmaq._fast import lib
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Flow:
-    """How a stream treats slow subscribers; made by `lossy()` or `reliable()`."""
+    """How a stream treats slow subscribers; made by `lossy()` or `reliable()`.
+
+    Attributes:
+        is_reliable: whether the slowest subscriber gates the publisher.
+        min_readers: subscribers without which sending blocks.
+        timeout_seconds: how long the publisher waits for them, and for one that stands still.
+    """
 
     is_reliable: bool
     min_readers: int = 0
@@ -17,7 +23,10 @@ class Flow:
 
 
 def lossy() -> Flow:
-    """The publisher never waits. A subscriber that falls a ring behind is told its exact loss."""
+    """The publisher never waits. A subscriber that falls a ring behind is told its exact loss.
+
+    Raises nothing.
+    """
     return Flow(is_reliable=False)
 
 
@@ -31,7 +40,7 @@ def reliable(min_readers: int = 0, timeout: float = 5.0) -> Flow:
             and told (`CutOff`).
 
     Raises:
-        ValueError: a negative count or time.
+        ValueError: a count outside 0 to 128, or a time that is negative or has no end.
     """
     if not isinstance(min_readers, int) or not 0 <= min_readers <= lib.RQ_READERS_MAX:
         raise ValueError(

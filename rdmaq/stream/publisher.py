@@ -27,6 +27,9 @@ class Publisher(PublisherFacts):
 
     One thread at a time: a second one inside gets `ConcurrentUse`. A forked child cannot use it.
     No subscriber can block a lossy stream's publisher.
+
+    Attributes:
+        name: the stream's.
     """
 
     __slots__ = (
@@ -98,7 +101,8 @@ class Publisher(PublisherFacts):
 
         Args:
             message: untyped stream: any bytes-like object. Typed: a tuple, `np.void` or 0-d array
-                that fits the dtype. Copied; yours again when the call returns.
+                that fits the dtype; a number where that has no fields. Copied; yours again when
+                the call returns.
 
         Raises:
             MessageTooLarge: nothing was published; the text names the limit.
@@ -122,14 +126,16 @@ class Publisher(PublisherFacts):
         One crossing into C, one copy. An array longer than the guard goes as several frames.
 
         Args:
-            records: 1-D array of the stream's dtype (copied first if it is not contiguous). An
-                empty one publishes nothing and returns the next sequence. The bytes are yours again
-                when the call returns; the array object is kept until another one is sent, so that
-                sending it again is cheap (and cannot be resized in place meanwhile).
+            records: 1-D array of the stream's dtype (copied first if it is not contiguous), or what
+                numpy makes one of. An empty one publishes nothing and returns the next sequence.
+                The bytes are yours again when the call returns; the array object is kept until
+                another one is sent, so that sending it again is cheap (and cannot be resized in
+                place meanwhile).
 
         Raises:
             SchemaError: untyped stream, other dtype or more than one dimension.
             NotEnoughReaders: reliable stream; `.sent` records were published, the rest not.
+            ConcurrentUse, ClosedError: see there.
         """
         # No call stands between test and set, so that no other thread runs between them.
         if self._is_inside:
@@ -176,6 +182,7 @@ class Publisher(PublisherFacts):
             MessageTooLarge: one of them is; nothing was published.
             SchemaError: typed stream, or blocks that do not add up; nothing was published.
             NotEnoughReaders: reliable stream; `.sent` messages were published, the rest not.
+            ConcurrentUse, ClosedError: see there.
         """
         if self._dtype is not None:
             raise errors.SchemaError(
@@ -206,6 +213,7 @@ class Publisher(PublisherFacts):
 
         Raises:
             SequenceError: `first` is not the next sequence, or `last` is below it.
+            NotEnoughReaders, ConcurrentUse, ClosedError: as `send`.
         """
         if not 1 <= first <= last < 1 << 62:
             raise errors.SequenceError(
@@ -216,7 +224,11 @@ class Publisher(PublisherFacts):
         return self._result(sequence, 16, first)
 
     def heartbeat(self) -> int:
-        """Writes a frame without messages: readers learn the next sequence. Returns it."""
+        """Writes a frame without messages: readers learn the next sequence. Returns it.
+
+        Raises:
+            NotEnoughReaders, ConcurrentUse, ClosedError: as `send`.
+        """
         while (sequence := lib.rq_send_heartbeat(self.handle)) == 0:
             self._wait(0)
         return self._result(sequence, 0)
@@ -233,8 +245,9 @@ class Publisher(PublisherFacts):
             size: records, 1 or more; or bytes of one message, 0 or more.
 
         Raises:
-            ConcurrentUse: sending while a claim is open, or a second claim.
-            MessageTooLarge: more than one frame holds.
+            MessageTooLarge: more than one frame holds, or less than one record.
+            ConcurrentUse: at the block's begin, and when you send within it.
+            NotEnoughReaders, ClosedError: at the block's begin, as `send`.
         """
         return Claim(self, size)
 

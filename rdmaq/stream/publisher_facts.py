@@ -44,7 +44,7 @@ class PublisherFacts(Handle):
 
     @property
     def message_bytes_max(self) -> int:
-        """The longest message (or frame of records): guard less header."""
+        """The longest message (or frame of records) in bytes: guard less header."""
         return self.segment.description.message_bytes_max
 
     @property

@@ -11,7 +11,7 @@ class PublisherStats:
 
     Attributes:
         messages: published.
-        bytes: payload bytes published, length prefixes included.
+        bytes: payload bytes published, length prefixes and 16 for each gap included.
         frames: written, gap and heartbeat frames included.
         ring_bytes: bytes of the ring written, headers and padding included: divided by the
             capacity, how often it wrapped.
@@ -41,7 +41,7 @@ class SubscriptionStats:
 
     Attributes:
         messages: delivered.
-        bytes: payload bytes delivered.
+        bytes: payload bytes delivered, without length prefixes.
         batches: returned with messages in them.
         frames: that these messages came in; one delivered in parts counts once a part.
         gaps_upstream: gaps whose cause lies before the publisher.

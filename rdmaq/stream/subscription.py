@@ -48,6 +48,9 @@ class Subscription(Handle):
 
     One thread at a time: a second one inside gets `ConcurrentUse`; `close()` may come from any
     thread. A forked child cannot use it. The arrays in batches stay valid after `close()`.
+
+    Attributes:
+        name: the stream's.
     """
 
     __slots__ = (
@@ -115,7 +118,8 @@ class Subscription(Handle):
             PublisherGone: it vanished, and all that it had published was delivered.
             GapError: only with `on_gap="raise"`; the next poll goes on behind the gap.
             CutOff: a reliable publisher gave this subscription up.
-            ConcurrentUse, ClosedError: see there.
+            ValueError: `into` does not fit (nothing is lost), or another argument is out of range.
+            SegmentError, ConcurrentUse, ClosedError: see there.
 
         An exception that a signal handler raises (Ctrl-C) in the very moment of delivery loses that
         batch for this caller; between batches, and while waiting, it loses nothing.
@@ -162,10 +166,12 @@ class Subscription(Handle):
                 found = self._cursor.take_into(max_messages, wait_ns, into)
 
     def batches(self, *, max_messages: int = 1024, timeout: float | None = None) -> Batches:
-        """Batches and gaps as they come, for `for` and for `async for`.
+        """Batches (of `max_messages` at most) and gaps as they come: for `for` and `async for`.
 
         The iteration ends at the end of the stream, or when `timeout` seconds pass with nothing:
         `ended` tells which. `async for` uses no thread and does not poll.
+
+        Raises: as `poll`, at each step; the end of the stream is no exception here.
         """
         return Batches(self, max_messages=max_messages, timeout=timeout)
 
@@ -181,7 +187,11 @@ class Subscription(Handle):
         The block gets the batch (or None when time is up, or a gap). Its arrays are read-only
         windows into the ring: at most one frame, and only until the block ends. Then they are
         checked, and `ViewOverrun` is raised if the publisher wrote over them meanwhile. If the
-        block itself raises, the batch counts as not delivered.
+        block itself raises, the batch counts as not delivered. Of an untyped stream
+        `batch.messages` are memoryviews, and `batch.offsets` has a begin and an end for each.
+        `timeout` (seconds) and `max_messages` are as in `poll`.
+
+        Raises: as `poll`; `ViewOverrun` at the block's end.
         """
         if not 1 <= max_messages <= _COUNT_MAX:
             raise ValueError(f"max_messages={max_messages}: must be 1 to {_COUNT_MAX:,}")
@@ -226,7 +236,7 @@ class Subscription(Handle):
         )
 
     def events(self) -> list[Event]:
-        """The changes of state since the last call, oldest first."""
+        """The changes of state since the last call, oldest first. Raises nothing."""
         events, self._events = self._events, []
         return events
 

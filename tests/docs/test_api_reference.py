@@ -1,0 +1,126 @@
+"""The reference is made of the docstrings: all that is public is in it, and says what it must."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rdmaq
+
+ROOT = Path(__file__).parents[2]
+TEMPLATE = ROOT / "docs" / "api" / "module.html.jinja2"
+_UNITS = {"_ns": r"\bns\b|Nanoseconds", "_bytes": r"\b[Bb]ytes\b", "_bytes_max": r"\b[Bb]ytes\b"}
+
+
+def internal() -> set[str]:
+    """What the template leaves out: public in name, for rdmaq's own modules."""
+    found = re.search(r"set internal = (\[.*?\])", TEMPLATE.read_text(), re.DOTALL)
+    assert found is not None
+    return set(ast.literal_eval(found[1]))
+
+
+def classes() -> dict[str, type]:
+    return {n: v for n in rdmaq.__all__ if isinstance(v := getattr(rdmaq, n), type)}
+
+
+def members() -> Iterator[tuple[str, Any]]:
+    """Every public function, and every public method and property of a public class."""
+    for name in rdmaq.__all__:
+        if inspect.isfunction(value := getattr(rdmaq, name)):
+            yield name, value
+    for name, value in vars(rdmaq.clock).items():
+        if inspect.isfunction(value):
+            yield f"clock.{name}", value
+    for class_name, cls in classes().items():
+        for name, value in inspect.getmembers(cls):
+            qualname = f"{class_name}.{name}"
+            is_own = not issubclass(cls, BaseException) or name in vars(cls)
+            if name.startswith("_") or qualname in internal() or not is_own:
+                continue
+            if inspect.isfunction(value) or isinstance(value, property):
+                yield qualname, value
+
+
+def functions() -> list[tuple[str, Any]]:
+    return [(name, value) for name, value in members() if inspect.isfunction(value)]
+
+
+@pytest.fixture(scope="module")
+def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What `scripts/docs` writes; a warning of pdoc's would be its failure."""
+    folder = tmp_path_factory.mktemp("api")
+    done = subprocess.run(
+        [ROOT / "scripts" / "docs", folder], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    names = {"rdmaq": "rdmaq.html", "clock": "rdmaq/clock.html"}
+    return {name: (folder / path).read_text(encoding="utf-8") for name, path in names.items()}
+
+
+def test_every_public_name_has_its_place_in_the_reference(pages: dict[str, str]) -> None:
+    names = set(rdmaq.__all__) - {"clock"} | {name for name, _ in members()}
+    for name in names:
+        page = "clock" if name.startswith("clock.") else "rdmaq"
+        assert f'id="{name.removeprefix("clock.")}"' in pages[page], name
+
+
+def test_what_is_internal_is_not_in_the_reference(pages: dict[str, str]) -> None:
+    for name in internal():
+        cls, _, member = name.partition(".")
+        assert hasattr(getattr(rdmaq, cls), member) or member in ("handle", "schema_text"), name
+        assert f'id="{name}"' not in pages["rdmaq"]
+
+
+@pytest.mark.parametrize("name", rdmaq.__all__)
+def test_everything_public_has_a_docstring(name: str) -> None:
+    assert inspect.getdoc(getattr(rdmaq, name))
+    own = vars(getattr(rdmaq, name)).get("__doc__") if name in classes() else None
+    assert name not in classes() or (own and not own.startswith(f"{name}(")), "dataclass's own"
+
+
+@pytest.mark.parametrize(("name", "function"), functions(), ids=[n for n, _ in functions()])
+def test_function_names_its_arguments_and_what_it_raises(name: str, function: Any) -> None:
+    """Or says that it raises nothing; `close` never does."""
+    text = inspect.getdoc(function)
+    assert text
+    for argument in inspect.signature(function).parameters:
+        if argument != "self":
+            assert re.search(rf"^ *{argument}: |`{argument}`", text, re.MULTILINE), argument
+    assert "Raises" in text or name.endswith(".close")
+
+
+@pytest.mark.parametrize(("name", "value"), list(members()), ids=[n for n, _ in members()])
+def test_quantities_have_units(name: str, value: Any) -> None:
+    text = inspect.getdoc(value)
+    assert text, "no docstring"
+    for ending, unit in _UNITS.items():
+        if name.endswith(ending):
+            assert re.search(unit, text), f"{name} does not say its unit"
+    if inspect.isfunction(value):
+        for argument, parameter in inspect.signature(value).parameters.items():
+            if "float" in str(parameter.annotation):
+                assert re.search(rf"{argument}.*seconds", text), f"{argument} of {name} has no unit"
+
+
+def test_every_attribute_of_a_value_is_described() -> None:
+    for name, cls in classes().items():
+        for field in getattr(cls, "__dataclass_fields__", ()):
+            assert re.search(rf"^ *{field}: ", inspect.getdoc(cls) or "", re.MULTILINE), (
+                f"{name}.{field}"
+            )
+
+
+def test_names_in_docstrings_exist() -> None:
+    """`Node.publish` in a text is an attribute of a public class."""
+    texts = [inspect.getdoc(v) for v in classes().values()]
+    texts += [inspect.getdoc(value) for _, value in members()]
+    for text in filter(None, texts):
+        for cls, member in re.findall(r"`([A-Z]\w+)\.(\w+)", text):
+            assert hasattr(classes()[cls], member), f"{cls}.{member}"
