@@ -178,7 +178,8 @@ class Peer(Handle):
         self.close()
 
     def _dial(self, timeout: float, patience: float | None = None) -> Any:
-        if self.closed:
+        # Who has patience of its own is a subscription that follows: it outlives its peer.
+        if self.closed and patience is None:
             raise self.closed_error()
         return dial(self._name, timeout=timeout, allow_uids=self._allow_uids, patience=patience)
 

@@ -111,6 +111,19 @@ def test_follower_loses_nothing_of_either_epoch(publisher: Child, transport: Tra
                 sub.poll(PATIENCE_SECONDS)
 
 
+def test_follower_outlives_its_peer(publisher: Child, transport: Transport) -> None:
+    """Closed before the restart: a peer ends nothing but itself."""
+    with rdmaq.connect(transport.address("rig")) as peer:
+        following = peer.subscribe("s", on_restart="follow")
+    with following as sub:
+        publisher.kill()
+        with Child() as second:
+            second.run(f"node = rdmaq.Node({transport.address('rig')!r})")
+            second.run(PUBLISH.format(transport.capacity_bytes))
+            second.run(SEND_FIVE)
+            assert len(take_messages(sub, 5)) == 5
+
+
 def test_stopped_publisher_is_silent_and_then_heard_again(
     publisher: Child, transport: Transport
 ) -> None:
