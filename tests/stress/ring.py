@@ -1,10 +1,13 @@
-"""Floods a small ring past reader processes that check every byte and every sequence.
+"""The ring under stress: messages with checksums past readers, and kill -9 at random points.
 
-    scripts/stress ring --messages 1e8 --readers 3 --seconds 600 --seed 1
+    scripts/stress ring --messages 1e8 --kills 1e4 --seed 1 [--flow lossy] [--readers 8]
 
-The publisher sends batches of random length and declares losses now and then; each reader polls
-and borrows in random sizes. The law: received + declared = published; nothing torn, doubled or
-undeclared. Ends 0 when it held, 1 when not; the same seed makes the same sizes.
+Rounds of lossy and of reliable flow, with 1 to 8 readers; messages (per flow) and kills (in all)
+are shared out equally. In each round readers are stopped and resumed, publisher and readers killed
+and started again, at random. The law, checked in C for every message: received + declared =
+published, nothing torn, doubled or undeclared. Then rounds with lossy readers at a pace that they
+can keep: each receives more than 99 %. Nothing may be left behind: no process, descriptor, file or
+memory. Ends 0 when all held, 1 when not. The seed, printed, makes the same choices again.
 """
 
 from __future__ import annotations
@@ -13,108 +16,99 @@ import argparse
 import json
 import os
 import random
-import subprocess
+import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
-import rdmaq
-from tests.stress._ring_records import RECORD, make
+os.environ["OPENBLAS_NUM_THREADS"] = "1"  # who forks has one thread
 
-_ROOT = Path(__file__).parents[2]
-_READY_SECONDS_MAX = 60.0
-_BREAKS = ("torn", "doubled", "undeclared")
+from tests.stress._board import LINES_MAX, Board, lib
+from tests.stress._judge import judge
+from tests.stress._killer import Killer
+from tests.stress._leftovers import Holdings, machine_shared_kib, sockets_below
+from tests.stress._plan import FlowName, Round, paced_rounds, plan
+
+_FLOWS: tuple[FlowName, ...] = ("lossy", "reliable")
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line; counts may be written 1e6."""
-    parser = argparse.ArgumentParser(prog="scripts/stress ring", description=__doc__)
-    parser.add_argument("--messages", type=lambda text: int(float(text)), default=10_000_000)
-    parser.add_argument("--readers", type=int, default=3)
-    parser.add_argument("--seconds", type=float, default=600.0, help="at most so long")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--capacity", default="64KiB")
-    parser.add_argument("--reliable", action="store_true", help="then nothing may be overrun")
+    parser = argparse.ArgumentParser(
+        prog="scripts/stress ring",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--messages", type=_count, default=10_000_000, help="for each flow")
+    parser.add_argument("--kills", type=_count, default=1000, help="in all rounds together")
+    parser.add_argument("--flow", choices=_FLOWS, action="append", help="default: both")
+    parser.add_argument("--readers", type=int, default=LINES_MAX, help="at most so many a round")
+    parser.add_argument("--seed", type=int, default=None, help="default: at random, and printed")
+    parser.add_argument("--pace", type=_count, default=1_000_000, help="of paced rounds, per s")
+    parser.add_argument("--paced", type=_count, default=None, help="messages: default a tenth")
+    parser.add_argument("--round", type=int, default=None, help="only the one of that number")
     return parser.parse_args(arguments)
 
 
-def publish(pub: rdmaq.Publisher, options: argparse.Namespace) -> None:
-    """Random batches, flat out, and a loss upstream after one batch in a hundred."""
-    dice = random.Random(options.seed)
-    deadline = time.monotonic() + options.seconds
-    per_frame = pub.message_bytes_max // RECORD.itemsize
-    sizes = [dice.choice((1, 3, per_frame, 2 * per_frame + 1)) for _ in range(997)]
-    turn = 0
-    while pub.next_sequence <= options.messages and time.monotonic() < deadline:
-        turn += 1
-        first = pub.next_sequence
-        pub.send_batch(make(first, sizes[turn % len(sizes)]))
-        if turn % 100 == 0:
-            first = pub.next_sequence
-            pub.send_gap(first, first + dice.randrange(20))
+def _count(text: str) -> int:
+    return int(float(text))
 
 
-def judge(published: int, reports: list[dict[str, Any]], *, is_reliable: bool) -> list[str]:
-    """What broke the law, in words."""
-    faults = []
-    for number, report in enumerate(reports):
-        accounted = report["received"] + report["lost_upstream"] + report["lost_overrun"]
-        if accounted != published or report["next_sequence"] != published + 1:
-            faults.append(f"reader {number}: {accounted:,} accounted of {published:,} published")
-        if is_reliable and report["lost_overrun"]:
-            faults.append(f"reader {number}: overrun in a reliable stream")
-        faults += [f"reader {number}: {report[kind]:,} {kind}" for kind in _BREAKS if report[kind]]
-    return faults
-
-
-def start_reader(seed: int) -> subprocess.Popen[str]:
-    """A process of tests.stress._ring_reader."""
-    program = [sys.executable, "-m", "tests.stress._ring_reader", "local:stress", "ring", str(seed)]
-    return subprocess.Popen(program, cwd=_ROOT, stdout=subprocess.PIPE, text=True)
-
-
-def run(options: argparse.Namespace) -> dict[str, Any]:
-    """One run in a runtime folder of its own; returns what was published, seen and broken."""
-    flow = rdmaq.reliable(timeout=_READY_SECONDS_MAX) if options.reliable else rdmaq.lossy()
-    with tempfile.TemporaryDirectory(prefix="rq-") as folder:
-        os.environ["RDMAQ_RUNTIME_DIR"] = folder
-        with rdmaq.Node("local:stress") as node:
-            pub = node.publish("ring", RECORD, capacity=options.capacity, flow=flow)
-            readers = [start_reader(options.seed + i) for i in range(options.readers)]
-            try:
-                deadline = time.monotonic() + _READY_SECONDS_MAX
-                while pub.reader_count < options.readers:
-                    if time.monotonic() > deadline:
-                        raise TimeoutError("the readers did not come")
-                    time.sleep(0.01)
-                began = time.monotonic()
-                publish(pub, options)
-                seconds = time.monotonic() - began
-                published, stats = pub.next_sequence - 1, pub.stats
-                pub.close()
-                outputs = [reader.communicate()[0] for reader in readers]
-            finally:
-                for reader in readers:
-                    reader.kill()
-                    reader.wait()
-    reports = [json.loads(output) for output in outputs]
-    return {
-        "published": published,
-        "messages": stats.messages,
-        "seconds": round(seconds, 3),
-        "stalls": stats.stalls,
-        "readers": reports,
-        "faults": judge(published, reports, is_reliable=options.reliable),
+def _play(board: Board, chosen: Round) -> tuple[dict[str, int | float], list[str]]:
+    """One round in a runtime folder of its own; its figures, and its faults."""
+    board.clear()
+    before = Holdings.of_self()
+    folder = Path(tempfile.mkdtemp(prefix="rq-"))
+    os.environ["RDMAQ_RUNTIME_DIR"] = os.fspath(folder)
+    began = time.monotonic()
+    tally = Killer(board, chosen, folder).run()
+    verdict = judge(board, chosen)
+    faults = [*tally.faults, *verdict.faults]
+    if not faults:
+        faults += [f"file left behind: {path.name}" for path in folder.iterdir()]
+        faults += [f"socket left behind: {path}" for path in sockets_below(folder)]
+        try:
+            before.check("the parent of all")
+        except AssertionError as error:
+            faults.append(str(error))
+    shutil.rmtree(folder)
+    figures = {
+        **{k: v for k, v in asdict(verdict).items() if k != "faults"},
+        **{k: v for k, v in asdict(tally).items() if k != "faults"},
+        "seconds": round(time.monotonic() - began, 2),
     }
+    return figures, faults
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prints one JSON object; returns the exit status."""
-    result = run(parse(arguments))
-    print(json.dumps(result, indent=2))
-    return 1 if result["faults"] else 0
+    """Plays the rounds, a line of JSON for each and one for all; returns the exit status."""
+    options = parse(arguments)
+    seed = random.randrange(1 << 31) if options.seed is None else options.seed
+    flows = tuple(options.flow or _FLOWS)
+    paced = options.messages // 10 if options.paced is None else options.paced
+    rounds = plan(
+        seed, flows, options.messages * len(flows), options.kills, min(options.readers, LINES_MAX)
+    )
+    if "lossy" in flows and paced:
+        rounds += paced_rounds(seed, paced, options.pace, min(options.readers, LINES_MAX))
+    print(json.dumps({"seed": seed, "round_count": len(rounds)}), flush=True)
+    lib.board_adopt_orphans()
+    board, sums, faults = Board(), Counter[str](), list[str]()
+    shared_kib = machine_shared_kib()
+    for number, chosen in enumerate(rounds):
+        if options.round not in (None, number):
+            continue
+        figures, found = _play(board, chosen)
+        sums.update({name: count for name, count in figures.items() if isinstance(count, int)})
+        told = {"round": number, "what": chosen.name, **figures, "faults": found}
+        print(json.dumps(told), flush=True)
+        faults += found
+    shared = {"shared_kib_before": shared_kib, "shared_kib_behind": machine_shared_kib()}
+    print(json.dumps({"seed": seed, **sums, **shared, "fault_count": len(faults)}))
+    return 1 if faults else 0
 
 
 if __name__ == "__main__":
