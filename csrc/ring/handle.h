@@ -43,9 +43,11 @@ static inline int rq_handle_begin_close(struct rq_handle *handle) {
     return atomic_exchange_explicit(&handle->is_closing, 1, memory_order_seq_cst) == 0;
 }
 
-/* 1 when nobody is inside (any more); else lets others run. */
+/* 1 when nobody is inside (any more); else lets others run. Acquire: what the last one inside did
+ * is seen. Release: pairs with the exchange in rq_handle_enter, so that whoever finds `busy` taken
+ * for ever also sees `is_closing`, and says so. */
 static inline int rq_handle_try_idle(struct rq_handle *handle) {
-    if (!atomic_exchange_explicit(&handle->busy, 1, memory_order_acquire)) return 1;
+    if (!atomic_exchange_explicit(&handle->busy, 1, memory_order_acq_rel)) return 1;
     sched_yield();
     return 0;
 }
