@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import errno
-import json
-import os
-import socket
-import threading
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from typing import Any
 
 import numpy.typing as npt
@@ -16,13 +11,11 @@ from rdmaq import errors
 from rdmaq._fast import error_text, ffi, lib, parse_bytes
 from rdmaq._handle import Handle
 from rdmaq.address import check_stream_name, local_name
-from rdmaq.shm import wire
-from rdmaq.shm.listener import Listener, Reply
+from rdmaq.shm.listener import Listener
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.flow import Flow, lossy
+from rdmaq.stream.offer import Offer
 from rdmaq.stream.publisher import Publisher
-
-_PACKET_SLACK_BYTES = 256  # of a page of streams: what stands around them
 
 
 class Node(Handle):
@@ -43,16 +36,15 @@ class Node(Handle):
         UnsupportedTransport: a host and port, which this release does not serve.
     """
 
-    __slots__ = ("_keeper", "_listener", "_lock", "_streams", "address")
+    __slots__ = ("_keeper", "_listener", "_offer", "address")
 
     def __init__(self, address: str, *, allow_uids: Collection[int] = ()) -> None:
         super().__init__()
         name = local_name(address)
         self.address = address
-        self._streams: dict[str, Publisher] = {}
-        self._lock = threading.Lock()  # the streams: user's threads and the listener's
+        self._offer = Offer(address)
         self._keeper: Any = None
-        self._listener = Listener(name, self._answer, allow_uids=frozenset(allow_uids))
+        self._listener = Listener(name, self._offer.answer, allow_uids=frozenset(allow_uids))
 
     def publish(
         self,
@@ -98,7 +90,7 @@ class Node(Handle):
         dtype = None if schema is None else schemas.check_dtype(schema)
         if self._is_forked:
             raise self.closed_error()  # the lock may be held by a thread of the parent's
-        with self._lock:
+        with self._offer.lock:
             self._check_free(name)
         # Not under the lock: a large ring takes seconds to make, and the listener needs the lock.
         publisher = Publisher(
@@ -111,9 +103,9 @@ class Node(Handle):
             on_close=self._withdraw,
         )
         try:
-            with self._lock:
+            with self._offer.lock:
                 self._check_free(name)
-                self._streams[name] = publisher
+                self._offer.streams[name] = publisher
                 self._keep(publisher)
         except BaseException:
             publisher.close()
@@ -123,25 +115,21 @@ class Node(Handle):
     def _check_free(self, name: str) -> None:
         if self.closed:
             raise self.closed_error()
-        if name in self._streams:
-            raise errors.StreamExists(
-                f"stream {name!r} is published at {self.address} already: close it first, or "
-                "use another name"
-            )
+        self._offer.check_free(name)
 
     def close(self) -> None:
         """Closes every stream and the address; idempotent. Subscribers drain what is left."""
         if self._is_forked:
             return
-        with self._lock:
+        with self._offer.lock:
             if self._is_closed:
                 return
             self._is_closed = True
-            streams = list(self._streams.values())
+            streams = list(self._offer.streams.values())
         for publisher in streams:
             publisher.close()
         self._listener.close()
-        with self._lock:
+        with self._offer.lock:
             keeper, self._keeper = self._keeper, None
         if keeper is not None:
             lib.rq_keeper_stop(keeper)
@@ -169,138 +157,9 @@ class Node(Handle):
 
     def _withdraw(self, publisher: Publisher) -> None:
         """A closed publisher: no heartbeats, no new subscribers; the old ones keep their slots."""
-        with self._lock:
-            if self._streams.get(publisher.name) is publisher:
-                del self._streams[publisher.name]
+        with self._offer.lock:
+            if self._offer.streams.get(publisher.name) is publisher:
+                del self._offer.streams[publisher.name]
             if self._keeper is not None:
                 lib.rq_keeper_remove(self._keeper, publisher.handle)
         publisher.close_segment_fd()
-
-    # ---- answering subscribers (on the listener's thread) ------
-
-    def _answer(self, request: dict[str, Any], sock: socket.socket) -> Reply:
-        try:
-            if request.get("want") == "hello":
-                return Reply(message={"hello": self.address})
-            if request.get("want") == "streams":
-                return self._list_streams(request.get("after"))
-            if request.get("want") == "subscribe":
-                return self._admit(request, sock)
-            raise errors.HandoverError(
-                f"the request {str(request.get('want'))[:64]!r} is unknown to this release"
-            )
-        except errors.RdmaqError as error:
-            message = {"error": type(error).__name__, "text": str(error)}
-            for attribute in ("available", "expected", "actual"):
-                if hasattr(error, attribute):
-                    message[attribute] = getattr(error, attribute)
-            return Reply(message=message)
-
-    def _list_streams(self, after: Any) -> Reply:
-        """A page of the list: names above `after` in order, as many as one packet holds."""
-        if not isinstance(after, str):
-            raise errors.HandoverError("the request for streams does not say where to begin")
-        streams: list[dict[str, Any]] = []
-        room_bytes = wire.PACKET_BYTES_MAX - _PACKET_SLACK_BYTES
-        with self._lock:
-            for name in sorted(name for name in self._streams if name > after):
-                stream = _listing(self._streams[name])
-                room_bytes -= len(json.dumps(stream)) + 2
-                if streams and room_bytes < 0:
-                    return Reply(message={"streams": streams, "is_whole": False})
-                streams.append(stream)
-        return Reply(message={"streams": streams, "is_whole": True})
-
-    def _admit(self, request: dict[str, Any], sock: socket.socket) -> Reply:
-        name, schema_text = request.get("stream"), request.get("schema")
-        start, value = request.get("start"), request.get("start_value")
-        if not (
-            isinstance(name, str)
-            and (schema_text is None or isinstance(schema_text, str))
-            and isinstance(start, int)
-            and isinstance(value, int)
-            and 0 <= start <= lib.RQ_START_WALL_NS
-            and 0 <= value < 1 << 63
-        ):
-            raise errors.HandoverError("the subscribe request has fields of the wrong form")
-        with self._lock:
-            publisher = self._streams.get(name)
-            if publisher is None:
-                raise self._no_such_stream(name)
-            if schema_text is not None and schema_text != publisher.schema_text:
-                _check_schema(publisher, schema_text)
-            return self._grant(publisher, start, value, sock)
-
-    def _grant(self, publisher: Publisher, start: int, value: int, sock: socket.socket) -> Reply:
-        # First what the system may refuse: whoever was admitted must get the grant.
-        try:
-            segment_fd = publisher.duplicate_segment_fd()
-        except OSError as error:
-            raise errors.HandoverError(
-                f"stream {publisher.name!r} cannot be handed over: {error}; raise the node's "
-                "limit of open files (ulimit -n)"
-            ) from error
-        control_fd = ffi.new("int *")
-        position, sequence = ffi.new("uint64_t *"), ffi.new("uint64_t *")
-        slot = lib.rq_publisher_admit(
-            publisher.handle, start, value, sock.fileno(), control_fd, position, sequence
-        )
-        if slot < 0:
-            os.close(segment_fd)
-        if slot == -errno.ENOSPC:
-            raise errors.TooManyReaders(
-                f"stream {publisher.name!r} has {lib.RQ_READERS_MAX} subscribers: that is its "
-                "limit; close some"
-            )
-        if slot == -errno.ESHUTDOWN:  # closed between the look-up and here
-            raise self._no_such_stream(publisher.name)
-        if slot < 0:
-            raise errors.HandoverError(
-                f"stream {publisher.name!r} admits nobody now: {error_text(slot)}"
-            )
-        return Reply(
-            message={"slot": slot, "position": position[0], "sequence": sequence[0]},
-            descriptors=[segment_fd, control_fd[0]],
-            on_gone=_dismissal(publisher, slot),
-        )
-
-    def _no_such_stream(self, name: str) -> errors.StreamNotFound:
-        offered = sorted(self._streams)
-        words = ", ".join(repr(n) for n in offered[:20]) or "none"
-        return errors.StreamNotFound(
-            f"no stream {name[:200]!r} at {self.address}: it offers {words}; check the name, or "
-            "pass timeout= seconds to wait for it",
-            available=offered[:200],
-        )
-
-
-def _listing(publisher: Publisher) -> dict[str, Any]:
-    return {
-        "name": publisher.name,
-        "schema": publisher.schema_text,
-        "capacity_bytes": publisher.capacity_bytes,
-        "is_reliable": publisher.flow.is_reliable,
-        "epoch": publisher.epoch,
-        "next_sequence": publisher.next_sequence,
-    }
-
-
-def _check_schema(publisher: Publisher, wanted_text: str) -> None:
-    """Texts may differ where dtypes are equal, so the dtypes decide."""
-    wanted = None if wanted_text == "" else schemas.from_text(wanted_text)
-    if wanted == publisher.schema:
-        return
-    expected, actual = str(wanted or "untyped"), str(publisher.schema or "untyped")
-    raise errors.SchemaMismatch(
-        f"stream {publisher.name!r} carries {actual}, the subscriber expects {expected}: "
-        "subscribe with the stream's dtype, or without one to take it as it is",
-        expected=expected,
-        actual=actual,
-    )
-
-
-def _dismissal(publisher: Publisher, slot: int) -> Callable[[], None]:
-    def dismiss() -> None:
-        lib.rq_publisher_dismiss(publisher.handle, slot)
-
-    return dismiss

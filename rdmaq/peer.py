@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -15,10 +14,10 @@ from rdmaq import errors
 from rdmaq._fast import lib
 from rdmaq._handle import Handle
 from rdmaq.address import check_stream_name, local_name
-from rdmaq.shm import segment as segments
 from rdmaq.shm import wire
 from rdmaq.shm.dial import ask, dial
 from rdmaq.stream import schema as schemas
+from rdmaq.stream.attach import hand_over
 from rdmaq.stream.cursor import Cursor
 from rdmaq.stream.flow import Flow, lossy, reliable
 from rdmaq.stream.start import Start, parse_start
@@ -140,8 +139,7 @@ class Peer(Handle):
             ValueError: an option has none of the values above.
             AddressError, AccessDenied, ClosedError: see there.
         """
-        if self.closed:
-            raise self.closed_error()
+        self._check_open()
         check_stream_name(name)
         _check_choice("on_gap", on_gap, ("report", "raise", "skip"))
         _check_choice("on_restart", on_restart, ("raise", "follow"))
@@ -149,6 +147,11 @@ class Peer(Handle):
         request: dict[str, Any] = {"want": "subscribe", "stream": name}
         if schema is not None:
             request["schema"] = schemas.to_text(schemas.check_dtype(schema))
+            if len(request["schema"]) > lib.RQ_SCHEMA_BYTES_MAX:
+                raise errors.SchemaError(
+                    f"schema= takes {len(request['schema']):,} bytes as text: no stream has one of "
+                    f"more than {lib.RQ_SCHEMA_BYTES_MAX:,}; use fewer fields, or shorter names"
+                )
         wait_mode = WAIT_MODES[wait]
 
         def attach(start: Start, seconds: float, patience: float | None = None) -> Cursor:
@@ -168,7 +171,7 @@ class Peer(Handle):
         )
 
     def close(self) -> None:
-        """Ends nothing but this object; subscriptions live on their own."""
+        """Ends this object and whoever waits in it; subscriptions live on their own. Idempotent."""
         self._is_closed = True
 
     def __enter__(self) -> Peer:
@@ -178,10 +181,17 @@ class Peer(Handle):
         self.close()
 
     def _dial(self, timeout: float, patience: float | None = None) -> Any:
-        # Who has patience of its own is a subscription that follows: it outlives its peer.
-        if self.closed and patience is None:
+        return dial(
+            self._name,
+            timeout=timeout,
+            allow_uids=self._allow_uids,
+            patience=patience,
+            check_wanted=self._check_open,
+        )
+
+    def _check_open(self) -> None:
+        if self.closed:
             raise self.closed_error()
-        return dial(self._name, timeout=timeout, allow_uids=self._allow_uids, patience=patience)
 
     def _attach(
         self,
@@ -195,7 +205,7 @@ class Peer(Handle):
         while True:
             sock = self._dial(max(0.0, deadline - time.monotonic()), patience)
             try:
-                return self._hand_over(sock, request, deliver_from, wait_mode)
+                return hand_over(sock, request, deliver_from=deliver_from, wait_mode=wait_mode)
             except errors.StreamNotFound:
                 sock.close()
                 if time.monotonic() >= deadline:
@@ -204,33 +214,6 @@ class Peer(Handle):
             except BaseException:
                 sock.close()
                 raise
-
-    def _hand_over(
-        self, sock: Any, request: dict[str, Any], deliver_from: int, wait_mode: int
-    ) -> Cursor:
-        answer, descriptors = ask(sock, request)
-        pidfd = None
-        try:
-            pidfd = wire.open_pidfd(wire.peer_credentials(sock)[0])
-            grant = _checked_grant(answer, descriptors)
-            segment = segments.attach(descriptors[0])
-            cursor = Cursor(
-                segment,
-                _checked_schema(segment.description),
-                descriptors[1],
-                grant,
-                deliver_from=deliver_from,
-                sock=sock,
-                pidfd=pidfd,
-                wait_mode=wait_mode,
-            )
-        except BaseException:
-            if pidfd is not None:
-                os.close(pidfd)
-            raise
-        finally:
-            wire.close_all(descriptors)
-        return cursor
 
 
 def connect(address: str, *, timeout: float = 0.0, allow_uids: Collection[int] = ()) -> Peer:
@@ -257,35 +240,6 @@ def connect(address: str, *, timeout: float = 0.0, allow_uids: Collection[int] =
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise ValueError(f"{name}={value!r}: use one of {', '.join(map(repr, choices))}")
-
-
-def _checked_grant(answer: dict[str, Any], descriptors: list[int]) -> tuple[int, int, int]:
-    slot, position, sequence = (answer.get(k) for k in ("slot", "position", "sequence"))
-    if len(descriptors) != 2 or not (
-        isinstance(slot, int)
-        and isinstance(position, int)
-        and isinstance(sequence, int)
-        and 0 <= slot < 1 << 31
-        and 0 <= position < 1 << 64
-        and 0 <= sequence < 1 << 63
-    ):
-        raise errors.HandoverError(
-            "the node's grant has an unknown form: run the same release on both sides"
-        )
-    return slot, position, sequence
-
-
-def _checked_schema(description: segments.Description) -> np.dtype[Any] | None:
-    """C goes by the record's size, Python by the dtype: they must mean the same."""
-    text = description.schema_text
-    schema = schemas.from_text(text) if text else None
-    record_bytes = 0 if schema is None else schema.itemsize
-    if record_bytes != description.record_bytes:
-        raise errors.SegmentError(
-            f"the segment's schema has records of {record_bytes} bytes, its descriptor says "
-            f"{description.record_bytes}: it was not read; is the peer really an rdmaq node?"
-        )
-    return schema
 
 
 def _stream_info(stream: dict[str, Any]) -> StreamInfo:

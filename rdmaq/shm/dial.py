@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from typing import Any
 
@@ -23,11 +23,13 @@ def dial(
     timeout: float,
     allow_uids: Collection[int],
     patience: float | None = None,
+    check_wanted: Callable[[], None] = lambda: None,
 ) -> socket.socket:
     """Connects to the node called `name`, trying again until `timeout` seconds have passed.
 
     Each step with a node that is there (a place in its queue, an answer) takes at most `patience`
-    seconds; None: as long as a healthy node may take.
+    seconds; None: as long as a healthy node may take. `check_wanted` is called before each try and
+    ends the trying by raising.
 
     Raises:
         PeerNotFound: nobody listens there.
@@ -39,6 +41,7 @@ def dial(
     busy_deadline = time.monotonic() + patience
     path = socket_path(name)
     while True:
+        check_wanted()
         sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             sock.settimeout(patience)

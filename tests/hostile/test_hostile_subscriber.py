@@ -106,7 +106,7 @@ def test_subscriber_that_talks_after_the_grant_is_dropped(node: rdmaq.Node) -> N
             eventually(lambda: open_descriptors() < before, "the node to hang up")
         assert serves(rdmaq.connect(node.address))
         settle(node)
-        assert node._streams["s"].reader_count == 0
+        assert node._offer.streams["s"].reader_count == 0
 
 
 FLOOD = """
