@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hypothesis.strategies as st
+import pytest
 from hypothesis import settings
 from hypothesis.stateful import (
     RuleBasedStateMachine,
     invariant,
     precondition,
     rule,
+    run_state_machine_as_test,
 )
 
 import rdmaq
@@ -150,3 +152,12 @@ class Ring(RuleBasedStateMachine):
 
 TestRing = Ring.TestCase
 TestRing.settings = settings(max_examples=40, stateful_step_count=40)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(
+    900
+)  # no claim about pace: on a machine that others use it takes ten times as long
+def test_ring_keeps_to_the_model_for_long() -> None:
+    """The same, some 10 seconds of it; `scripts/stress model` walks on for as long as you like."""
+    run_state_machine_as_test(Ring, settings=settings(max_examples=400, stateful_step_count=60))
