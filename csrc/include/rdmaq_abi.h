@@ -202,8 +202,11 @@ int64_t rq_commit(struct rq_publisher *publisher);
 int64_t rq_abort(struct rq_publisher *publisher);
 /* Waits until a frame of payload_bytes would pass the gate, at most wait_ns. Cuts off readers
  * that stalled past the stream's timeout. 1: open; 0: not yet; -ETIMEDOUT: fewer readers than
- * readers_min for longer than the timeout; -EINTR: a signal came. */
+ * readers_min for longer than the timeout; -EINTR: a signal came. After 1, 0 and -EINTR the handle
+ * is kept for this thread, and others get -EBUSY, until it sends or gives up. */
 int rq_publisher_wait(struct rq_publisher *publisher, uint64_t payload_bytes, uint64_t wait_ns);
+/* Whoever waited does not come back: others may enter. Nothing, if no wait is to be given up. */
+void rq_publisher_give_up(struct rq_publisher *publisher);
 /* Admits a reader under the publish lock. control_fd_out is the control page (the caller's to
  * close after passing it on); socket_fd takes wake bytes. Returns the slot, or -ENOSPC. */
 int rq_publisher_admit(struct rq_publisher *publisher, uint32_t start, uint64_t start_value,

@@ -3,6 +3,7 @@
  * past the timeout is cut off. A lossy stream's limit is never reached.
  */
 #define _GNU_SOURCE
+#include <pthread.h>
 #include <sched.h>
 #include <time.h>
 
@@ -134,10 +135,20 @@ static int wait_at_gate(struct rq_publisher *publisher, uint64_t frame_bytes, ui
     }
 }
 
+uint64_t rq_this_thread(void) { return (uint64_t)pthread_self(); }
+
+void rq_publisher_give_up(struct rq_publisher *publisher) {
+    if (rq_handle_enter_waiting(&publisher->handle) != 0) return;
+    if (publisher->waiter == rq_this_thread()) publisher->waiter = 0;
+    rq_handle_leave(&publisher->handle);
+}
+
 int rq_publisher_wait(struct rq_publisher *publisher, uint64_t payload_bytes, uint64_t wait_ns) {
     int error = rq_publisher_enter(publisher);
     if (error != 0) return error;
     int result = wait_at_gate(publisher, rq_frame_bytes(payload_bytes), wait_ns);
+    /* It comes back for another slice or to send: until then the handle is empty, and still its. */
+    if (result >= 0 || result == -EINTR) publisher->waiter = rq_this_thread();
     rq_handle_leave(&publisher->handle);
     return result;
 }

@@ -35,10 +35,15 @@ int rq_publisher_enter(struct rq_publisher *publisher) {
     int error = rq_handle_enter(&publisher->handle);
     if (error != 0) return error;
     if (publisher->is_claimed) {
-        rq_handle_leave(&publisher->handle);
-        return -EALREADY;
+        error = -EALREADY;
+    } else if (publisher->waiter != 0) {
+        if (publisher->waiter == rq_this_thread())
+            publisher->waiter = 0;
+        else
+            error = -EBUSY;
     }
-    return 0;
+    if (error != 0) rq_handle_leave(&publisher->handle);
+    return error;
 }
 
 /* One frame, if the gate lets it pass. Returns its first sequence; 0: the gate is shut. */

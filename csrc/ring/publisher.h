@@ -45,6 +45,7 @@ struct rq_publisher {
     uint32_t readers_min;
     uint32_t readers_cut_off;
     uint64_t blocked_since_ticks; /* 0: not blocked */
+    uint64_t waiter;              /* thread between two slices of its wait at the gate; 0: none */
     uint64_t too_few_since_ticks; /* while blocked: since when readers are fewer than readers_min */
     struct rq_handle handle;
     _Atomic int lock; /* tail and reader table: held for one frame, or one admission */
@@ -80,10 +81,12 @@ void rq_write_claimed(struct rq_publisher *publisher, uint32_t kind, uint32_t me
                       uint64_t payload_bytes);
 void rq_write_ledger(struct rq_publisher *publisher, uint64_t first, uint64_t last);
 
-/* publisher.c: rq_handle_enter, and -EALREADY while a claim is open. */
+/* publisher.c: rq_handle_enter, and -EALREADY while a claim is open, -EBUSY while another thread is
+ * between two slices of its wait. */
 int rq_publisher_enter(struct rq_publisher *publisher);
 
 /* gate.c */
+uint64_t rq_this_thread(void);
 int rq_gate_refresh(struct rq_publisher *publisher, uint64_t frame_bytes);
 
 static inline int rq_gate_is_open(struct rq_publisher *publisher, uint64_t frame_bytes) {

@@ -6,7 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from rdmaq.errors import ConcurrentUse, EndOfStream
+from rdmaq.errors import EndOfStream
 from rdmaq.stream.batch import Batch
 
 if TYPE_CHECKING:
@@ -67,11 +67,6 @@ class Batches:
         """Until the publisher's byte comes, or its death; one future a wake, none a message."""
         subscription = self._subscription
         cursor = subscription._cursor
-        if cursor.wake_loop is not None:
-            raise ConcurrentUse(
-                f"another task is waiting at this subscription to {subscription.name!r}: one task "
-                "at a time; subscribe once a task"
-            )
         if not cursor.publisher_lives():
             subscription._lose_publisher()  # raises, unless a restart is followed
             await asyncio.sleep(
@@ -100,6 +95,7 @@ class Batches:
             loop.add_reader(fd, wake)
         timer = None if seconds is None else loop.call_later(seconds, wake)
         cursor.wake_loop = wake_from_outside
+        subscription._is_inside = True  # a thread that polls meanwhile would take what wakes us
         try:
             if not subscription.closed:  # else it was closed before it knew how to wake us
                 await woken
@@ -109,6 +105,7 @@ class Batches:
             if timer is not None:
                 timer.cancel()
             cursor.wake_loop = None
+            subscription._is_inside = False
             if subscription.closed:
                 cursor.hang_up()
         cursor.drain()

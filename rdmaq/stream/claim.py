@@ -11,6 +11,8 @@ from rdmaq.stream import refusals
 if TYPE_CHECKING:
     from rdmaq.stream.publisher import Publisher
 
+_NOWHERE = (1 << 64) - 1  # no offset into a ring
+
 
 class Claim:
     """Context manager made by `Publisher.claim`; see there."""
@@ -30,13 +32,18 @@ class Claim:
 
     def __enter__(self) -> Any:
         publisher, payload_bytes = self._publisher, self._payload_bytes
-        offset = ffi.new("uint64_t *")
-        while (code := lib.rq_claim(publisher.handle, payload_bytes, offset)) == 0:
-            publisher._wait(payload_bytes)
-        if code < 0:
-            raise refusals.refusal(publisher, code, payload_bytes)
-        area = publisher.segment.data[offset[0] : offset[0] + payload_bytes]
-        return memoryview(area) if publisher.schema is None else area.view(publisher.schema)
+        offset = ffi.new("uint64_t *", _NOWHERE)
+        try:
+            code = publisher._insist(
+                lambda: lib.rq_claim(publisher.handle, payload_bytes, offset), payload_bytes
+            )
+            publisher._result(code, payload_bytes)
+            area = publisher.segment.data[offset[0] : offset[0] + payload_bytes]
+            return memoryview(area) if publisher.schema is None else area.view(publisher.schema)
+        except BaseException:  # Ctrl-C after it was lent: the block that would end it never begins
+            if offset[0] != _NOWHERE:
+                lib.rq_abort(publisher.handle)
+            raise
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         publisher = self._publisher

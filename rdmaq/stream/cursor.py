@@ -67,6 +67,7 @@ class Cursor:
         self.sock = sock
         self.pidfd = pidfd
         self.wake_loop: Callable[[], bool] | None = None  # set while an event loop sleeps on us
+        self.is_lent = False  # a view is open
         self._wait_mode = wait_mode
         self._buffers = Buffers(dtype, wait_mode)
         self._poll = self._buffers.poll

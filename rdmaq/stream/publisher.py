@@ -115,9 +115,8 @@ class Publisher(PublisherFacts):
         sequence: int = _send(self.handle, message, len(message))
         if sequence > 0:
             return sequence
-        while sequence == 0:
-            self._wait(len(message))
-            sequence = _send(self.handle, message, len(message))
+        if sequence == 0:
+            sequence = self._insist(lambda: _send(self.handle, message, len(message)), len(message))
         return self._result(sequence, len(message))
 
     def send_batch(self, records: npt.ArrayLike) -> int:
@@ -219,8 +218,7 @@ class Publisher(PublisherFacts):
             raise errors.SequenceError(
                 f"gap {first} to {last}: give first and last, inclusive, 1 or more, in order"
             )
-        while (sequence := lib.rq_send_gap(self.handle, first, last)) == 0:
-            self._wait(16)
+        sequence = self._insist(lambda: lib.rq_send_gap(self.handle, first, last), 16)
         return self._result(sequence, 16, first)
 
     def heartbeat(self) -> int:
@@ -229,9 +227,7 @@ class Publisher(PublisherFacts):
         Raises:
             NotEnoughReaders, ConcurrentUse, ClosedError: as `send`.
         """
-        while (sequence := lib.rq_send_heartbeat(self.handle)) == 0:
-            self._wait(0)
-        return self._result(sequence, 0)
+        return self._result(self._insist(lambda: lib.rq_send_heartbeat(self.handle), 0), 0)
 
     def claim(self, size: int) -> Claim:
         """Lends room in the ring itself: fill it, and it is published when the block ends.
@@ -346,19 +342,34 @@ class Publisher(PublisherFacts):
     ) -> int:
         """Sends what is left, as often as the gate opens; returns the first sequence of all."""
         sent, sent_bytes, first = 0, 0, 0
-        while sequence == 0:
-            if self._taken.messages:
-                first = first or int(self._taken.sequence)
-                sent += int(self._taken.messages)
-                sent_bytes += int(self._taken.bytes)
-            try:
+        try:
+            while sequence == 0:
+                if self._taken.messages:
+                    first = first or int(self._taken.sequence)
+                    sent += int(self._taken.messages)
+                    sent_bytes += int(self._taken.bytes)
                 self._wait(self._taken.shut_out_bytes)
-            except errors.NotEnoughReaders as error:
-                error.sent = sent
-                raise
-            sequence = send_rest(sent, sent_bytes)
+                sequence = send_rest(sent, sent_bytes)
+        except errors.NotEnoughReaders as error:
+            error.sent = sent
+            raise
+        finally:
+            lib.rq_publisher_give_up(self.handle)
         last_sent = self._result(sequence, payload_bytes, first_sequence)  # raises, also midway
         return first or last_sent
+
+    def _insist(self, attempt: Callable[[], int], payload_bytes: int) -> int:
+        """Attempts until the gate lets it pass. Meanwhile the publisher is this thread's."""
+        sequence = attempt()
+        if sequence != 0:
+            return sequence
+        try:
+            while sequence == 0:
+                self._wait(payload_bytes)
+                sequence = attempt()
+        finally:
+            lib.rq_publisher_give_up(self.handle)
+        return sequence
 
     def _wait(self, payload_bytes: int) -> None:
         """Until the gate lets a frame of so many bytes pass. Slices, so that Ctrl-C works."""

@@ -372,8 +372,8 @@ class Subscription(Handle):
             return self.closed_error()
         if code == -errno.EBUSY:
             return errors.ConcurrentUse(
-                f"another thread is inside this subscription to {self.name!r}: one thread at a "
-                "time; subscribe once a thread"
+                f"another thread or task is inside this subscription to {self.name!r}: one thread "
+                "at a time; subscribe once a thread"
             )
         if code == -errno.EALREADY:
             return errors.ConcurrentUse(

@@ -37,6 +37,13 @@ class View:
         subscription._is_inside = True
         try:
             return self._borrow()
+        except BaseException:
+            # Ctrl-C after it was lent: the block that would end it never begins. Another view that
+            # is open keeps what is its own.
+            if self._is_lent or not subscription._cursor.is_lent:
+                self._is_lent = subscription._cursor.is_lent = False
+                subscription._cursor.give_back(consume=False)
+            raise
         finally:
             subscription._is_inside = False
 
@@ -50,7 +57,7 @@ class View:
                 wait_ns = int(left_seconds * 1e9) if left_seconds > 0 else 0
             found = subscription._cursor.lend(self._count_max, wait_ns)
             if isinstance(found, Batch):
-                self._is_lent = True
+                self._is_lent = subscription._cursor.is_lent = True
                 return found
             answer = subscription._answer(found, is_growable=False)
             if answer is not None:
@@ -61,7 +68,7 @@ class View:
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if not self._is_lent:
             return
-        self._is_lent = False
+        self._is_lent = self._subscription._cursor.is_lent = False
         code = self._subscription._cursor.give_back(consume=kind is None)
         if kind is not None:
             return  # the block's own exception says more

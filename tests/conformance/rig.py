@@ -82,6 +82,10 @@ class Link:
         assert subscription.transport == self.transport.name
         return self._stack.enter_context(subscription)
 
+    def keep(self, node: rdmaq.Node) -> rdmaq.Node:
+        """Closes another node with the rest."""
+        return self._stack.enter_context(node)
+
     def __enter__(self) -> Link:
         return self
 

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable
 
 import pytest
 
 import rdmaq
-from tests.conformance.rig import TICK, Link, eventually, message_of, take_messages, ticks_of
+from rdmaq._fast import lib
+from tests.conformance.rig import (
+    TICK,
+    Link,
+    claim,
+    eventually,
+    message_of,
+    take_messages,
+    ticks_of,
+)
 from tests.conformance.test_full import NEVER_SECONDS, fill, running
+from tests.conformance.waits import WAITS
 
 
 @pytest.mark.parametrize("wait", ["auto", "spin", "yield", "sleep"])
@@ -35,33 +46,92 @@ def test_second_thread_in_a_subscription_is_refused_and_the_first_is_not_disturb
     assert outcome["result"].messages == [b"x"]
 
 
-def test_second_thread_in_a_publisher_is_refused_and_publishes_nothing(link: Link) -> None:
-    """One thread is blocked at the gate; every kind of send from another gets ConcurrentUse.
+def attempts(pub: rdmaq.Publisher) -> dict[str, Callable[[], object]]:
+    """Every way to publish."""
+    return {
+        "send": lambda: pub.send(b"y"),
+        "send_many": lambda: pub.send_many([b"y"]),
+        "blocks": lambda: pub.send_many(rdmaq.MessageBlocks(b"\0\1y", 1)),
+        "send_gap": lambda: pub.send_gap(pub.next_sequence, pub.next_sequence),
+        "heartbeat": pub.heartbeat,
+        "claim": lambda: claim(pub, b"y"),
+    }
 
-    Between two slices of its wait the first is outside for a moment, so each kind is tried until
-    it is refused; what got through then is counted.
+
+def test_second_thread_in_a_publisher_is_refused_and_publishes_nothing(link: Link) -> None:
+    """One thread is blocked at the gate; every kind of send from another gets ConcurrentUse."""
+    pub, sub = link.publish(flow=rdmaq.reliable(timeout=NEVER_SECONDS)), link.subscribe()
+    fill(pub, link.transport.room_bytes)
+    count = pub.stats.messages
+    with running(lambda: pub.send(bytes(4000))) as outcome:
+        eventually(lambda: pub.stats.stalls == 1)
+        for attempt in attempts(pub).values():
+            with pytest.raises(rdmaq.ConcurrentUse, match="one thread at a time"):
+                attempt()
+        assert outcome == {}
+        take_messages(sub, count)
+    assert outcome["result"] == count + 1 == pub.stats.messages
+    assert (pub.stats.gaps, pub.stats.frames) == (0, sub.stats.frames + 1)
+
+
+def test_second_thread_between_two_slices_of_a_wait_is_refused(link: Link) -> None:
+    """The first thread is back from C, gate still shut, and about to wait for another slice.
+
+    It is given the publisher back, in whatever order: its own next call goes through.
     """
     pub, sub = link.publish(flow=rdmaq.reliable(timeout=NEVER_SECONDS)), link.subscribe()
     fill(pub, link.transport.room_bytes)
     count = pub.stats.messages
-    got_through: list[object] = []
+    between, go_on = threading.Event(), threading.Event()
 
-    def is_refused(attempt: Callable[[], int]) -> bool:
-        try:
-            got_through.append(attempt())
-        except rdmaq.ConcurrentUse as error:
-            return "one thread at a time" in str(error)
-        return False
+    def send_with_a_pause() -> int:
+        while lib.rq_publisher_wait(pub.handle, 4000, 0) == 0:
+            between.set()
+            go_on.wait()
+        return pub.send(bytes(4000))
 
-    with running(lambda: pub.send(bytes(4000))) as outcome:
-        eventually(lambda: pub.stats.stalls == 1)
-        eventually(lambda: is_refused(lambda: pub.send(b"y")))
-        eventually(lambda: is_refused(lambda: pub.send_many([b"y"])))
-        eventually(lambda: is_refused(pub.heartbeat))
-        assert outcome == {}
+    with running(send_with_a_pause) as outcome:
+        between.wait()
+        for attempt in attempts(pub).values():
+            with pytest.raises(rdmaq.ConcurrentUse, match="one thread at a time"):
+                attempt()
         take_messages(sub, count)
-    assert outcome["result"] == pub.next_sequence - 1
-    assert count + 1 <= pub.stats.messages <= count + 1 + len(got_through)
+        with pytest.raises(rdmaq.ConcurrentUse):
+            pub.send(b"y")  # there is room now, and it is the other thread's turn
+        go_on.set()
+    assert outcome == {"result": count + 1}
+    assert pub.send(b"y") == count + 2
+
+
+def test_second_thread_is_refused_while_an_event_loop_sleeps(link: Link) -> None:
+    """A poll would take the batch that the loop's task is woken for."""
+    pub, sub = link.publish(), link.subscribe()
+
+    async def read() -> object:
+        return await anext(aiter(sub))
+
+    with running(lambda: asyncio.run(read())) as outcome:
+        eventually(lambda: sub._cursor.wake_loop is not None, "the task to sleep")
+        with pytest.raises(rdmaq.ConcurrentUse, match="one thread at a time"):
+            sub.poll(0)
+        with pytest.raises(rdmaq.ConcurrentUse, match="one thread at a time"), sub.view(0):
+            pytest.fail("it was lent")
+        pub.send(b"x")
+    assert outcome["result"].messages == [b"x"]
+    assert sub.poll(0) is None
+
+
+@pytest.mark.parametrize("what", WAITS)
+def test_close_from_another_thread_ends_every_wait(link: Link, what: str) -> None:
+    """ClosedError for who waits, and for its next call; nobody is stuck, nothing is left inside."""
+    wait = WAITS[what](link)
+    with running(wait.call) as outcome:
+        thread_id = threading.enumerate()[-1].ident
+        eventually(lambda: wait.is_inside(thread_id), "the call to wait")
+        wait.handle.close()
+    assert isinstance(outcome["error"], rdmaq.ClosedError)
+    with pytest.raises(rdmaq.ClosedError, match="is closed"):
+        wait.call()
 
 
 @pytest.mark.parametrize("wait", ["auto", "spin", "yield", "sleep"])
