@@ -181,12 +181,14 @@ class Peer(Handle):
         self.close()
 
     def _dial(self, timeout: float, patience: float | None = None) -> Any:
+        # Who has patience of its own is a subscription that follows: it outlives its peer.
+        check = self._check_open if patience is None else _outlives
         return dial(
             self._name,
             timeout=timeout,
             allow_uids=self._allow_uids,
             patience=patience,
-            check_wanted=self._check_open,
+            check_wanted=check,
         )
 
     def _check_open(self) -> None:
@@ -235,6 +237,10 @@ def connect(address: str, *, timeout: float = 0.0, allow_uids: Collection[int] =
         _, unwanted = ask(sock, {"want": "hello"})
     wire.close_all(unwanted)
     return peer
+
+
+def _outlives() -> None:
+    """Never raises."""
 
 
 def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
