@@ -17,7 +17,9 @@ TARGETS = sorted(path.stem for path in FOLDER.glob("*.c"))
 
 _INPUT_BYTES_MAX = 512
 _SANITIZERS = ["-fsanitize=fuzzer,address,undefined", "-fno-sanitize-recover=all"]
-_FLAGS = ["-g", "-O1", "-pthread", "-Wall", "-Wextra", "-Werror", *_SANITIZERS]
+# Stepped, so that a target can act within a call; searches that end soon, for they only repeat.
+_STEPPED = ["-DRQ_STEPPED", "-DRESYNC_TRIES_MAX=3", "-DPASSED_OVER_MAX=128"]
+_FLAGS = [*_STEPPED, "-g", "-O1", "-pthread", "-Wall", "-Wextra", "-Werror", *_SANITIZERS]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,26 @@ static inline uint64_t take(struct input *input, size_t byte_count) {
     return value;
 }
 
+/*
+ * The ring is built with RQ_STEPPED: a target may act in the middle of a call, as a peer in another
+ * process does at any time. csrc/ring/mutation.h declares these four; no mutation is ever chosen.
+ */
+#include "ring/mutation.h"
+
+enum rq_mutation rq_mutation;
+static void (*act_within)(void); /* NULL: only between calls */
+
+void rq_step(void) {
+    if (act_within != NULL) act_within();
+}
+
+void rq_step_sleep(_Atomic uint32_t *word, uint32_t seen) { /* wakes at once, as by a signal */
+    (void)word;
+    (void)seen;
+}
+
+void rq_step_wake(void) {}
+
 /* Numbers that matter lie near others: a small signed distance from one of them, or any number. */
 static inline uint64_t take_near(struct input *input, const uint64_t *anchors, size_t count) {
     uint64_t choice = take(input, 1);

@@ -1,8 +1,8 @@
 /*
  * A reliable publisher among hostile readers: the input writes their control pages (cursor,
- * waiting, cut_off) between its calls. It cuts off who lies; an honest reader beside them gets
- * every message, whole and in order, for nobody's forged cursor may open the gate over its unread
- * bytes.
+ * waiting, cut_off) between its calls and in the middle of them. It cuts off who lies; an honest
+ * reader beside them gets every message, whole and in order, for nobody's forged cursor may open
+ * the gate over its unread bytes.
  */
 #define _GNU_SOURCE
 #include <sys/mman.h>
@@ -86,6 +86,14 @@ static void write_page(struct fuzz *fuzz, int i) {
     }
 }
 
+static struct fuzz fuzz_now;
+
+static void step_within(void) {
+    uint64_t choice = take(&fuzz_now.input, 1);
+    if (choice % 8 < HOSTILES_MAX && fuzz_now.pages[choice % 8] != NULL)
+        write_page(&fuzz_now, (int)(choice % 8));
+}
+
 static void meet_hostile(struct fuzz *fuzz) {
     int i = (int)(take(&fuzz->input, 1) % HOSTILES_MAX);
     if (fuzz->pages[i] == NULL)
@@ -149,23 +157,24 @@ static void step(struct fuzz *fuzz) {
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t byte_count) {
-    struct fuzz fuzz = {.input = {.bytes = bytes, .left_bytes = byte_count}};
-    uint64_t timeout_ns = take(&fuzz.input, 1) % 2 ? 0 : 1000000000u;
+    static uint8_t payload[PAYLOAD_BYTES_MAX], out[PAYLOAD_BYTES_MAX];
+    struct fuzz *fuzz = &fuzz_now;
+    *fuzz = (struct fuzz){
+        .input = {.bytes = bytes, .left_bytes = byte_count}, .payload = payload, .out = out};
+    uint64_t mode = take(&fuzz->input, 1);
+    uint64_t timeout_ns = mode % 2 ? 0 : 1000000000u;
+    act_within = mode & 2 ? step_within : NULL;
     atomic_store(&written->live->ledger_count, 0);
-    CLAIM(rq_publisher_open(written, 1, timeout_ns, 0, &fuzz.publisher) == 0);
-    fuzz.payload = malloc(PAYLOAD_BYTES_MAX);
-    fuzz.out = malloc(PAYLOAD_BYTES_MAX);
-    admit_honest(&fuzz);
-    for (int i = 0; i < OPS_MAX && fuzz.input.left_bytes != 0; i++) step(&fuzz);
+    CLAIM(rq_publisher_open(written, 1, timeout_ns, 0, &fuzz->publisher) == 0);
+    admit_honest(fuzz);
+    for (int i = 0; i < OPS_MAX && fuzz->input.left_bytes != 0; i++) step(fuzz);
     struct rq_publisher_stats stats;
-    rq_publisher_read_stats(fuzz.publisher, &stats);
+    rq_publisher_read_stats(fuzz->publisher, &stats);
     for (int i = 0; i < HOSTILES_MAX; i++)
-        if (fuzz.pages[i] != NULL) dismiss_hostile(&fuzz, i);
-    CLAIM(rq_publisher_close(fuzz.publisher) == 0);
-    CLAIM(rq_reader_close(fuzz.honest) == 0);
-    rq_reader_free(fuzz.honest);
-    rq_publisher_free(fuzz.publisher);
-    free(fuzz.payload);
-    free(fuzz.out);
+        if (fuzz->pages[i] != NULL) dismiss_hostile(fuzz, i);
+    CLAIM(rq_publisher_close(fuzz->publisher) == 0);
+    CLAIM(rq_reader_close(fuzz->honest) == 0);
+    rq_reader_free(fuzz->honest);
+    rq_publisher_free(fuzz->publisher);
     return 0;
 }

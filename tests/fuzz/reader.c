@@ -1,7 +1,8 @@
 /*
- * A reader whose publisher is hostile: the input writes live words, index, ledger and frames
- * between the reader's calls. Whatever stands there, a call answers within its buffers and its
- * mapping: ASan watches the buffers, pages without access behind the mapping watch the ring.
+ * A reader whose publisher is hostile: the input writes live words, index, ledger and frames,
+ * between the reader's calls and in the middle of them. Whatever stands there, a call answers within its
+ * buffers and its mapping: ASan watches the buffers, pages without access behind the mapping watch
+ * the ring.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -184,27 +185,42 @@ static void look_around(struct fuzz *fuzz) {
     rq_reader_arm(fuzz->reader);
 }
 
-static void step(struct fuzz *fuzz) {
+static void act_as_publisher(struct fuzz *fuzz, uint64_t choice) {
     struct rq_segment *segment = fuzz->ring->written;
-    switch (take(&fuzz->input, 1) % 12) {
+    switch (choice) {
         case 0: write_live_word(fuzz); break;
         case 1: write_word(fuzz, &segment->live->tail_bytes, some_number(fuzz) & ~31ull); break;
         case 2: write_table_entry(fuzz, segment->index, segment->index_entry_mask + 1, 32); break;
         case 3: write_table_entry(fuzz, segment->ledger, RQ_LEDGER_ENTRIES, 16); break;
-        case 4: look_around(fuzz); break;
-        case 5: atomic_store(&fuzz->ring->control->cut_off, take(&fuzz->input, 1) == 255); break;
-        case 6: rq_reader_release(fuzz->reader, (int)take(&fuzz->input, 1) % 2); break;
-        case 7: borrow_once(fuzz); break;
-        case 8:
-        case 9: poll_once(fuzz); break;
+        case 4: atomic_store(&fuzz->ring->control->cut_off, take(&fuzz->input, 1) == 255); break;
         default: write_frame(fuzz); break;
     }
 }
 
+static void step(struct fuzz *fuzz) {
+    uint64_t choice = take(&fuzz->input, 1) % 12;
+    switch (choice) {
+        case 6: rq_reader_release(fuzz->reader, (int)take(&fuzz->input, 1) % 2); break;
+        case 7: borrow_once(fuzz); break;
+        case 8:
+        case 9: poll_once(fuzz); break;
+        case 10: look_around(fuzz); break;
+        default: act_as_publisher(fuzz, choice); break;
+    }
+}
+
+static struct fuzz fuzz;
+
+static void step_within(void) {
+    uint64_t choice = take(&fuzz.input, 1);
+    if (choice % 16 >= 10) act_as_publisher(&fuzz, choice % 16 - 10);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t byte_count) {
-    static struct fuzz fuzz;
     fuzz.input = (struct input){.bytes = bytes, .left_bytes = byte_count};
-    fuzz.ring = &rings[take(&fuzz.input, 1) % 2];
+    uint64_t mode = take(&fuzz.input, 1);
+    fuzz.ring = &rings[mode % 2];
+    act_within = mode & 2 ? step_within : NULL;
     fuzz.dirty_count = 0;
     struct rq_segment *segment = fuzz.ring->written;
     uint64_t anchors[] = {CAPACITY_BYTES, 0, UINT64_MAX - CAPACITY_BYTES};
