@@ -1,8 +1,8 @@
 /*
  * A reader whose publisher is hostile: the input writes live words, index, ledger and frames,
- * between the reader's calls and in the middle of them. Whatever stands there, a call answers within its
- * buffers and its mapping: ASan watches the buffers, pages without access behind the mapping watch
- * the ring.
+ * between the reader's calls and in the middle of them. Whatever stands there, a call answers
+ * within its buffers and its mapping: ASan watches the buffers, pages without access behind the
+ * mapping watch the ring.
  */
 #define _GNU_SOURCE
 #include <errno.h>
