@@ -146,6 +146,7 @@ class _Lib:
         reader_out: CData,
         /,
     ) -> int: ...
+    def rq_reader_deliver_from_time(self, reader: CData, wall_ns: int, /) -> None: ...
     def rq_reader_poll(
         self,
         reader: CData,
