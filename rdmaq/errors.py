@@ -217,3 +217,7 @@ class OperationFailed(RdmaqError):
         self.vendor_error = vendor_error
         self.opcode = opcode
         self.token = token
+
+
+class OperationPending(RdmaqError, TimeoutError):
+    """A wait ended before the operation did: it is still in flight, and its memory still lent."""

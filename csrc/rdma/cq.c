@@ -156,6 +156,8 @@ int rq_cq_clear(struct rq_cq *cq) {
 
 void rq_cq_read_stats(struct rq_cq *cq, struct rq_cq_stats *out) { *out = cq->stats; }
 
+const uint64_t *rq_cq_special(struct rq_cq *cq) { return &cq->special; }
+
 int rq_cq_close(struct rq_cq *cq) {
     if (!rq_handle_begin_close(&cq->poll)) return 0;
     eventfd_write(cq->wake_fd, 1);

@@ -28,6 +28,7 @@ uint32_t rq_pair_report_until(struct rq_pair *pair, uint64_t until, uint32_t out
         report(pair, at++, &done[count]);
         done[count++].outcome = (uint8_t)outcome;
     }
+    if (outcome != RQ_OUTCOME_OK) pair->cq->special += count;
     /* Pairs with the acquire loads in post_hot.c and torn.c: these slots were read. */
     atomic_store_explicit(&pair->reported, at, memory_order_release);
     return count;
@@ -86,6 +87,7 @@ static int settle_receive(struct rq_cq *cq, struct rq_pair *pair, const struct i
     for (; completed <= number; completed++) { /* receives complete in order: none is passed over */
         if (*count == done_count_max) break;
         struct rq_done *own = done + (*count)++;
+        cq->special++;
         *own = (struct rq_done){.token = completed,
                                 .pair_token = pair->token,
                                 .opcode = RQ_OP_RECEIVE,

@@ -291,12 +291,18 @@ static void check_done(struct world *world, const struct rq_done *done) {
     check_send(side, done);
 }
 
+static uint64_t special_count(const struct world *world) {
+    return world->receives + world->outcomes[RQ_OUTCOME_FAILED] +
+           world->outcomes[RQ_OUTCOME_FLUSHED] + world->outcomes[RQ_OUTCOME_UNKNOWN];
+}
+
 int world_poll(struct world *world, uint32_t done_count_max) {
     struct rq_done *done = malloc(done_count_max * sizeof(*done)); /* ASan sees a byte beyond */
     CHECK(done != NULL);
     int count = rq_cq_poll(world->cq, done, done_count_max, RQ_WAIT_SPIN, 0);
     CHECK(count >= 0 && count <= (int)done_count_max);
     for (int i = 0; i < count; i++) check_done(world, &done[i]);
+    CHECK_EQUAL(*rq_cq_special(world->cq), special_count(world));
     free(done);
     return count;
 }
