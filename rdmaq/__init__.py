@@ -11,6 +11,7 @@ number of readers map it read-only. This release serves one host, by shared memo
             ...
 """
 
+import rdmaq._interpreter  # noqa: F401 - before all others: it refuses what they cannot run in
 from rdmaq import clock
 from rdmaq.errors import (
     AccessDenied,

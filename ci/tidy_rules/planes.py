@@ -29,6 +29,7 @@ HEIGHT = {
     "address": 2,
     "clock": 2,
     "_fast": 1,
+    "_interpreter": 0,
     "errors": 0,
     "limits": 0,
 }

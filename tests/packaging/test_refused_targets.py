@@ -1,7 +1,8 @@
-"""CMake refuses what the ring is not made for, before anything is compiled."""
+"""CMake refuses what rdmaq is not made for, before anything is compiled."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -60,3 +61,33 @@ def test_the_stub_is_not_what_is_refused(tmp_path: Path) -> None:
     """The control: with a good answer the same stub gets past those checks."""
     _, said = configure(tmp_path, "Linux", 8, "LITTLE_ENDIAN")
     assert "rdmaq needs" not in said
+
+
+def test_build_for_a_free_threaded_python_is_refused_with_the_reason(tmp_path: Path) -> None:
+    """An interpreter that says of itself what a free-threaded build says; and the same one without.
+
+    No such build is at hand here, so its word for it is put into this one's mouth.
+    """
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, sysconfig\n"
+        "if os.environ.get('FREE'): sysconfig.get_config_vars()['Py_GIL_DISABLED'] = 1\n"
+    )
+    python = tmp_path / "python"
+    python.write_text(f'#!/bin/sh\nPYTHONPATH={tmp_path} exec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    said = {}
+    for free in ("", "1"):
+        done = subprocess.run(
+            [
+                *(Path(sys.prefix) / "bin" / "cmake", "-S", ROOT, "-B", tmp_path / f"build{free}"),
+                *("-G", "Unix Makefiles", f"-DPython_EXECUTABLE={python}"),
+            ],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            env={**os.environ, "FREE": free},
+        )
+        said[free] = " ".join(done.stdout.split())
+        assert (done.returncode != 0) is bool(free), done.stdout
+    assert "rdmaq cannot be built for a free-threaded Python" in said["1"]
+    assert "free-threaded" not in said[""]
