@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from rdmaq import errors
-from rdmaq._fast import error_text, ffi, lib, parse_bytes
+from rdmaq import arguments, errors
+from rdmaq._fast import error_text, ffi, lib
 from rdmaq._handle import Handle
 from rdmaq.address import check_stream_name, local_name
 from rdmaq.shm.listener import Listener
@@ -41,10 +41,11 @@ class Node(Handle):
     def __init__(self, address: str, *, allow_uids: Collection[int] = ()) -> None:
         super().__init__()
         name = local_name(address)
+        users = arguments.user_ids("allow_uids", allow_uids)
         self.address = address
         self._offer = Offer(address)
         self._keeper: Any = None
-        self._listener = Listener(name, self._offer.answer, allow_uids=frozenset(allow_uids))
+        self._listener = Listener(name, self._offer.answer, allow_uids=users)
 
     def publish(
         self,
@@ -81,12 +82,17 @@ class Node(Handle):
         """
         check_stream_name(name)
         try:
-            capacity_bytes = parse_bytes(capacity)
-            guard_bytes = 0 if guard is None else parse_bytes(guard)
+            capacity_bytes = arguments.size_bytes("capacity", capacity)
+            guard_bytes = 0 if guard is None else arguments.size_bytes("guard", guard)
         except ValueError as error:
-            raise errors.CapacityError(
-                f"{error}: write bytes as a number, or a power of two such as '64KiB' or '16MiB'"
-            ) from error
+            raise errors.CapacityError(str(error)) from error
+        if guard is not None and guard_bytes == 0:
+            raise errors.CapacityError("guard=0: no frame would fit; leave it out for the default")
+        if flow is not None and not isinstance(flow, Flow):
+            raise TypeError(
+                f"flow={arguments.shown(flow)}: it is no flow; use rdmaq.lossy() or "
+                "rdmaq.reliable()"
+            )
         dtype = None if schema is None else schemas.check_dtype(schema)
         if self._is_forked:
             raise self.closed_error()  # the lock may be held by a thread of the parent's

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rdmaq import errors
+from rdmaq import arguments, errors
 from rdmaq._fast import lib
 from rdmaq._handle import Handle
 from rdmaq.address import check_stream_name, local_name
@@ -69,7 +69,7 @@ class Peer(Handle):
         super().__init__()
         self.address = address
         self._name = local_name(address)
-        self._allow_uids = frozenset(allow_uids)
+        self._allow_uids = arguments.user_ids("allow_uids", allow_uids)
 
     def streams(self) -> list[StreamInfo]:
         """What the node offers now.
@@ -144,9 +144,10 @@ class Peer(Handle):
         """
         self._check_open()
         check_stream_name(name)
-        _check_choice("on_gap", on_gap, ("report", "raise", "skip"))
-        _check_choice("on_restart", on_restart, ("raise", "follow"))
-        _check_choice("wait", wait, tuple(WAIT_MODES))
+        arguments.choice("on_gap", on_gap, ("report", "raise", "skip"))
+        arguments.choice("on_restart", on_restart, ("raise", "follow"))
+        arguments.choice("wait", wait, tuple(WAIT_MODES))
+        timeout = arguments.seconds("timeout", timeout)
         request: dict[str, Any] = {"want": "subscribe", "stream": name}
         if schema is not None:
             request["schema"] = schemas.to_text(schemas.check_dtype(schema))
@@ -234,7 +235,7 @@ def connect(address: str, *, timeout: float = 0.0, allow_uids: Collection[int] =
         UnsupportedTransport, AddressError: see there.
     """
     peer = Peer(address, allow_uids=allow_uids)
-    with peer._dial(timeout) as sock:
+    with peer._dial(arguments.seconds("timeout", timeout)) as sock:
         _, unwanted = ask(sock, {"want": "hello"})
     wire.close_all(unwanted)
     return peer
@@ -242,11 +243,6 @@ def connect(address: str, *, timeout: float = 0.0, allow_uids: Collection[int] =
 
 def _outlives() -> None:
     """Never raises."""
-
-
-def _check_choice(name: str, value: object, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise ValueError(f"{name}={value!r}: use one of {', '.join(map(repr, choices))}")
 
 
 def _stream_info(stream: dict[str, Any]) -> StreamInfo:

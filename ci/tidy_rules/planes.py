@@ -26,6 +26,7 @@ HEIGHT = {
     "shm": 3,
     "bootstrap": 3,
     "_handle": 2,
+    "arguments": 2,
     "address": 2,
     "clock": 2,
     "_fast": 1,

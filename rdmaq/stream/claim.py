@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from rdmaq import errors
+from rdmaq import arguments, errors
 from rdmaq._fast import ffi, lib
 from rdmaq.stream import refusals
 
@@ -21,10 +21,12 @@ class Claim:
 
     def __init__(self, publisher: Publisher, size: int) -> None:
         dtype = publisher.schema
-        if size < (0 if dtype is None else 1):
-            raise errors.MessageTooLarge(
-                f"claim of {size}: claim at least {'0 bytes' if dtype is None else '1 record'}"
-            )
+        least = 0 if dtype is None else 1
+        cure = f"claim at least {'0 bytes' if dtype is None else '1 record'}"
+        try:
+            size = arguments.whole("size", size, least, 1 << 62, cure)
+        except ValueError as error:
+            raise errors.MessageTooLarge(str(error)) from error
         self._publisher = publisher
         self._payload_bytes = size * (1 if dtype is None else dtype.itemsize)
         if self._payload_bytes > publisher.message_bytes_max:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rdmaq import arguments
 from rdmaq._fast import lib
 from rdmaq.errors import SchemaError
 
@@ -45,11 +46,13 @@ def check_blocks(blocks: MessageBlocks) -> None:
             f"MessageBlocks of {type(blocks.buffer).__name__}: the blocks must stand in one "
             "contiguous buffer; copy them into bytes"
         )
-    if not 0 <= blocks.count < 1 << 63:
+    try:
+        arguments.whole("count", blocks.count, 0, (1 << 63) - 1, "give how many blocks there are")
+    except (TypeError, ValueError) as error:
         raise SchemaError(
-            f"the message blocks do not add up: count is {blocks.count}; "
-            "count and lengths must cover the buffer exactly"
-        )
+            f"the message blocks do not add up: {error}; count and lengths must cover the buffer "
+            "exactly"
+        ) from error
 
 
 def payload(message: Any, dtype: np.dtype[Any] | None, name: str) -> Any:

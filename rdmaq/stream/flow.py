@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rdmaq import arguments
 from rdmaq._fast import lib
+
+_TIMEOUT_SECONDS_END = 1e9  # some 30 years: in ns it must fit into 63 bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +23,19 @@ class Flow:
     is_reliable: bool
     min_readers: int = 0
     timeout_seconds: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Refuses what no stream can have.
+
+        Raises:
+            TypeError: no number.
+            ValueError: out of range.
+        """
+        cure = f"a stream can have {lib.RQ_READERS_MAX} subscribers"
+        arguments.whole("min_readers", self.min_readers, 0, lib.RQ_READERS_MAX, cure)
+        timeout = arguments.seconds("timeout", self.timeout_seconds)
+        if not 0 <= timeout < _TIMEOUT_SECONDS_END:
+            raise ValueError(f"timeout={timeout}: must be 0 or more and have an end; give seconds")
 
 
 def lossy() -> Flow:
@@ -41,12 +57,6 @@ def reliable(min_readers: int = 0, timeout: float = 5.0) -> Flow:
 
     Raises:
         ValueError: a count outside 0 to 128, or a time that is negative or has no end.
+        TypeError: no number.
     """
-    if not isinstance(min_readers, int) or not 0 <= min_readers <= lib.RQ_READERS_MAX:
-        raise ValueError(
-            f"min_readers={min_readers}: must be a whole number from 0 to {lib.RQ_READERS_MAX}, "
-            "the most subscribers that a stream can have"
-        )
-    if not 0 <= timeout < 1e9:
-        raise ValueError(f"timeout={timeout}: must be seconds, 0 or more and finite")
     return Flow(is_reliable=True, min_readers=min_readers, timeout_seconds=timeout)

@@ -214,10 +214,7 @@ class Publisher(PublisherFacts):
             SequenceError: `first` is not the next sequence, or `last` is below it.
             NotEnoughReaders, ConcurrentUse, ClosedError: as `send`.
         """
-        if not 1 <= first <= last < 1 << 62:
-            raise errors.SequenceError(
-                f"gap {first} to {last}: give first and last, inclusive, 1 or more, in order"
-            )
+        refusals.check_gap(first, last)
         sequence = self._insist(lambda: lib.rq_send_gap(self.handle, first, last), 16)
         return self._result(sequence, 16, first)
 

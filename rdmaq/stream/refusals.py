@@ -5,19 +5,37 @@ from __future__ import annotations
 import errno
 from typing import TYPE_CHECKING
 
-from rdmaq import errors
+from rdmaq import arguments, errors
 from rdmaq._fast import error_text
 
 if TYPE_CHECKING:
     from rdmaq.stream.publisher import Publisher
 
+_SEQUENCE_MAX = (1 << 62) - 1
+
 
 def check_first_sequence(first_sequence: int) -> None:
     """Refuses what no stream can begin with, before C gets a number that it cannot hold."""
-    if not isinstance(first_sequence, int) or not 1 <= first_sequence < 1 << 62:
+    cure = "sequences start at 1; leave it out for the next one"
+    _check_sequence("first_sequence", first_sequence, cure)
+
+
+def check_gap(first: int, last: int) -> None:
+    """Refuses what is no range of sequences."""
+    cure = "give first and last, inclusive, 1 or more"
+    _check_sequence("first", first, cure)
+    _check_sequence("last", last, cure)
+    if last < first:
         raise errors.SequenceError(
-            f"first_sequence={first_sequence}: sequences start at 1; leave it out for the next one"
+            f"gap {first} to {last}: the last is below the first; give them in order, inclusive"
         )
+
+
+def _check_sequence(name: str, value: int, cure: str) -> None:
+    try:
+        arguments.whole(name, value, 1, _SEQUENCE_MAX, cure)
+    except (TypeError, ValueError) as error:
+        raise errors.SequenceError(str(error)) from error
 
 
 def too_large(publisher: Publisher, payload_bytes: int) -> errors.MessageTooLarge:

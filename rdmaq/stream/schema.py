@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rdmaq import arguments
 from rdmaq.errors import SchemaError, SegmentError
 
 
@@ -24,9 +25,9 @@ def check_dtype(schema: npt.DTypeLike) -> np.dtype[Any]:
     """
     try:
         dtype = np.dtype(schema)
-    except (TypeError, ValueError) as error:
+    except Exception as error:  # numpy has many for what is no dtype
         raise SchemaError(
-            f"schema {schema!r} is no numpy dtype: {error}; "
+            f"schema {arguments.shown(schema)} is no numpy dtype: {error}; "
             'write for example np.dtype([("price", "<i8"), ("size", "<u4")])'
         ) from error
     if dtype.hasobject:

@@ -11,6 +11,7 @@ from rdmaq._fast import lib
 
 Start = Literal["live", "oldest"] | int | datetime.datetime | np.datetime64
 
+_SEQUENCE_MAX = (1 << 62) - 1
 _EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.UTC)
 
 
@@ -25,9 +26,9 @@ def parse_start(start: Any) -> tuple[int, int]:
         if start in kinds:
             return kinds[start], 0
     elif isinstance(start, int | np.integer) and not isinstance(start, bool):
-        if 1 <= start < 1 << 62:
+        if 1 <= start <= _SEQUENCE_MAX:
             return lib.RQ_START_SEQUENCE, int(start)
-        raise ValueError(f"start={start}: sequences begin at 1")
+        raise ValueError(f"start={start}: sequences are 1 to {_SEQUENCE_MAX}; use 1 for the first")
     elif isinstance(start, datetime.datetime):
         if start.tzinfo is None:
             raise ValueError(
@@ -37,9 +38,11 @@ def parse_start(start: Any) -> tuple[int, int]:
         microseconds = (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
         return lib.RQ_START_WALL_NS, _wall_ns(microseconds * 1000, start)
     elif isinstance(start, np.datetime64):
-        return lib.RQ_START_WALL_NS, _wall_ns(
-            int(start.astype("datetime64[ns]").astype(int)), start
-        )
+        # By seconds first: a year that 64 bits of ns cannot hold would come out as another.
+        seconds = start.astype("datetime64[s]")
+        is_near = np.datetime64(0, "s") <= seconds < np.datetime64((1 << 63) // 10**9, "s")
+        wall_ns = int(start.astype("datetime64[ns]").astype(int)) if is_near else -1
+        return lib.RQ_START_WALL_NS, _wall_ns(wall_ns, start)
     raise ValueError(
         f"start={start!r}: use 'live', 'oldest', a sequence (int), an aware datetime or a "
         "numpy datetime64 (UTC)"

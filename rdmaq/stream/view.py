@@ -6,7 +6,7 @@ import errno
 import time
 from typing import TYPE_CHECKING
 
-from rdmaq import errors
+from rdmaq import arguments, errors
 from rdmaq._fast import lib
 from rdmaq.stream.batch import Batch
 
@@ -26,7 +26,7 @@ class View:
         self, subscription: Subscription, *, timeout: float | None, max_messages: int
     ) -> None:
         self._subscription = subscription
-        self._timeout = timeout
+        self._timeout = None if timeout is None else arguments.seconds("timeout", timeout)
         self._count_max = max_messages
         self._is_lent = False
 
