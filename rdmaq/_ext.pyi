@@ -44,6 +44,18 @@ class _Lib:
     RQ_CUT_STALLED: int
     RQ_CUT_BAD_CURSOR: int
     RQ_BENCH_PLAIN_HEADER_BYTES: int
+    RQ_ACCESS_READ: int
+    RQ_ACCESS_WRITE: int
+    RQ_ACCESS_ATOMIC: int
+    RQ_AREA_BYTES_MAX: int
+    RQ_REGION_READ: int
+    RQ_REGION_WRITE: int
+    RQ_REGION_FETCH_ADD: int
+    RQ_REGION_COMPARE_SWAP: int
+    RQ_TABLE_FORMAT: int
+    RQ_TABLE_LINE_BYTES: int
+    RQ_TABLE_PAYLOAD_BYTES: int
+    RQ_TABLE_ROW_BYTES_MAX: int
     RQ_SENDS_MAX: int
     RQ_RECEIVES_MAX: int
     RQ_CQ_PAIRS_MAX: int
@@ -146,7 +158,6 @@ class _Lib:
         reader_out: CData,
         /,
     ) -> int: ...
-    def rq_reader_deliver_from_time(self, reader: CData, wall_ns: int, /) -> None: ...
     def rq_reader_poll(
         self,
         reader: CData,
@@ -276,6 +287,79 @@ class _Lib:
         limit_ns: int,
         /,
     ) -> int: ...
+    def rq_area_create(
+        self,
+        data_bytes: int,
+        access: int,
+        area_out: CData,
+        data_fd_out: CData,
+        control_fd_out: CData,
+        /,
+    ) -> int: ...
+    def rq_area_attach(
+        self,
+        data_fd: int,
+        control_fd: int,
+        data_bytes: int,
+        access: int,
+        area_out: CData,
+        /,
+    ) -> int: ...
+    def rq_area_data(self, area: CData, /) -> CData: ...
+    def rq_area_revoke(self, area: CData, /) -> int: ...
+    def rq_area_free(self, area: CData, /) -> None: ...
+    def rq_region_open(
+        self,
+        area: CData,
+        access: int,
+        socket_fd: int,
+        owner_fd: int,
+        region_out: CData,
+        /,
+    ) -> int: ...
+    def rq_region_run(
+        self,
+        region: CData,
+        ops: CData,
+        count: int,
+        bad_index_out: CData,
+        /,
+    ) -> int: ...
+    def rq_region_close(self, region: CData, /) -> int: ...
+    def rq_region_forget(self, region: CData, /) -> None: ...
+    def rq_region_free(self, region: CData, /) -> None: ...
+    def rq_table_bytes(self, row_bytes: int, row_count: int, /) -> int: ...
+    def rq_table_update(
+        self,
+        region: CData,
+        shape: CData,
+        rows: CData,
+        count: int,
+        values: CData | bytes,
+        bad_index_out: CData,
+        /,
+    ) -> int: ...
+    def rq_table_read(
+        self,
+        region: CData,
+        shape: CData,
+        rows: CData,
+        count: int,
+        out: CData | bytes,
+        versions_out: CData,
+        note: CData,
+        /,
+    ) -> int: ...
+    def rq_table_judge(
+        self,
+        shape: CData,
+        before: CData | bytes,
+        row: CData | bytes,
+        after: CData | bytes,
+        out: CData | bytes,
+        version_out: CData,
+        /,
+    ) -> int: ...
     def rq_verbs_built(self, /) -> int: ...
     def rq_cq_open(self, setup: CData, cq_out: CData, /) -> int: ...
     def rq_cq_poll(
@@ -290,7 +374,6 @@ class _Lib:
     def rq_cq_arm(self, cq: CData, /) -> int: ...
     def rq_cq_clear(self, cq: CData, /) -> int: ...
     def rq_cq_read_stats(self, cq: CData, out: CData, /) -> None: ...
-    def rq_cq_special(self, cq: CData, /) -> CData: ...
     def rq_cq_close(self, cq: CData, /) -> int: ...
     def rq_cq_drain(self, cq: CData, done: CData, done_count_max: int, wait_ns: int, /) -> int: ...
     def rq_cq_forget(self, cq: CData, /) -> None: ...

@@ -11,6 +11,8 @@ from rdmaq import arguments, errors
 from rdmaq._fast import error_text, ffi, lib
 from rdmaq._handle import Handle
 from rdmaq.address import check_stream_name, local_name
+from rdmaq.region.exported import Export, Table
+from rdmaq.region.exports import Exports
 from rdmaq.shm.listener import Listener
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.flow import Flow, lossy
@@ -36,14 +38,15 @@ class Node(Handle):
         UnsupportedTransport: a host and port, which this release does not serve.
     """
 
-    __slots__ = ("_keeper", "_listener", "_offer", "address")
+    __slots__ = ("_exports", "_keeper", "_listener", "_offer", "address")
 
     def __init__(self, address: str, *, allow_uids: Collection[int] = ()) -> None:
         super().__init__()
         name = local_name(address)
         users = arguments.user_ids("allow_uids", allow_uids)
         self.address = address
-        self._offer = Offer(address)
+        self._exports = Exports(address)
+        self._offer = Offer(address, self._exports.answers)
         self._keeper: Any = None
         self._listener = Listener(name, self._offer.answer, allow_uids=users)
 
@@ -123,6 +126,43 @@ class Node(Handle):
             raise self.closed_error()
         self._offer.check_free(name)
 
+    def export(self, name: str, array: npt.ArrayLike, access: str = "read") -> Export:
+        """Opens an array to one-sided access by peers.
+
+        Args:
+            name: 1 to 192 bytes of text, unique among the node's regions and tables.
+            array: of any shape, its dtype without objects. Its bytes are copied into shared memory:
+                the `.array` of what is returned is the one that peers reach.
+            access: what peers may do: "read", "write" (and read), or "atomic" (and both).
+
+        Raises:
+            RegionError: the array is empty or too large, or there is no such access.
+            SchemaError: its dtype cannot be shared.
+            CapacityError: no memory for it.
+            RegionExists: a region or table has the name.
+            AddressError: the name is none.
+            ClosedError: the node is closed.
+        """
+        return self._exports.export(name, array, access)
+
+    def table(self, name: str, dtype: npt.DTypeLike, rows: int) -> Table:
+        """Makes a table: rows that you update and any number of peers read, each always whole.
+
+        Args:
+            name: 1 to 192 bytes of text, unique among the node's regions and tables.
+            dtype: of a row, at most 1 MiB of it.
+            rows: how many; all are zeros at first.
+
+        Raises:
+            RegionError: no such number of rows, or too many bytes.
+            SchemaError: its dtype cannot be shared.
+            CapacityError: no memory for it.
+            RegionExists: a region or table has the name.
+            AddressError: the name is none.
+            ClosedError: the node is closed.
+        """
+        return self._exports.table(name, dtype, rows)
+
     def close(self) -> None:
         """Closes every stream and the address; idempotent. Subscribers drain what is left."""
         if self._is_forked:
@@ -134,6 +174,7 @@ class Node(Handle):
             streams = list(self._offer.streams.values())
         for publisher in streams:
             publisher.close()
+        self._exports.close()
         self._listener.close()
         with self._offer.lock:
             keeper, self._keeper = self._keeper, None

@@ -14,6 +14,10 @@ from rdmaq import arguments, errors
 from rdmaq._fast import lib
 from rdmaq._handle import Handle
 from rdmaq.address import check_stream_name, local_name
+from rdmaq.region import attach as regions
+from rdmaq.region.grant import ARRAY, TABLE, RegionInfo
+from rdmaq.region.region import Region
+from rdmaq.region.table_reader import TableReader
 from rdmaq.shm import wire
 from rdmaq.shm.dial import ask, dial
 from rdmaq.stream import schema as schemas
@@ -120,10 +124,7 @@ class Peer(Handle):
             schema: the dtype that you expect; None: take what it is.
             start: "live" (what is published from now on), "oldest" (what the ring still holds), a
                 sequence, or a time (aware datetime or datetime64): the first frame published then
-                or later, also if that time is yet to come. What was asked for and is not there any
-                more is declared as a gap. With a time, where the ring no longer tells which of the
-                missed messages were published then or later, the gap begins at the earliest that
-                could be: never too late.
+                or later. What was asked for and is not there any more is declared as a gap.
             on_gap: "report": a batch with `gap` set; "raise": `GapError`; "skip": only counted.
             wait: how to wait for messages: "spin" (fastest, burns a CPU), "yield", "sleep", or
                 "auto": spin for 20 us, then sleep.
@@ -161,7 +162,8 @@ class Peer(Handle):
         def attach(start: Start, seconds: float, patience: float | None = None) -> Cursor:
             kind, value = parse_start(start)
             wanted = {**request, "start": kind, "start_value": value}
-            return self._attach(wanted, wait_mode, seconds, patience)
+            deliver_from = value if kind == lib.RQ_START_SEQUENCE else 0
+            return self._attach(wanted, deliver_from, wait_mode, seconds, patience)
 
         return Subscription(
             name,
@@ -172,6 +174,49 @@ class Peer(Handle):
                 1, 0.0, _FOLLOW_PATIENCE_SECONDS
             ),  # what of it is gone already is told as a gap
         )
+
+    def regions(self) -> list[RegionInfo]:
+        """What regions and tables the node exports now.
+
+        Raises:
+            PeerNotFound: it is not there any more.
+            HandoverError: it listed them in an unknown form.
+            ClosedError: this peer is closed.
+        """
+        return regions.list_regions(self._dial, self.address)
+
+    def region(self, name: str, *, timeout: float = 0.0) -> Region:
+        """Reaches an exported array.
+
+        Args:
+            name: the region's.
+            timeout: seconds to wait for it to be exported.
+
+        Raises:
+            RegionNotFound: not on offer; `.available` lists what is.
+            PeerNotFound: the node is not there any more.
+            AccessDenied: one side does not accept the other's user.
+            HandoverError: the grant has an unknown form.
+            SegmentError: what was handed over fails its checks; it was not mapped.
+            ClosedError: this peer is closed.
+        """
+        check_stream_name(name)
+        info, channel = regions.attach(self._dial, name, ARRAY, timeout)
+        return Region(info.name, info.dtype, info.shape, info.access, channel)
+
+    def table(self, name: str, *, timeout: float = 0.0) -> TableReader:
+        """Reaches a table.
+
+        Args:
+            name: the table's.
+            timeout: seconds to wait for it to be offered.
+
+        Raises:
+            RegionNotFound, PeerNotFound, AccessDenied, HandoverError, SegmentError, ClosedError: as
+                for `region`.
+        """
+        check_stream_name(name)
+        return TableReader(*regions.attach(self._dial, name, TABLE, timeout))
 
     def close(self) -> None:
         """Ends this object and whoever waits in it; subscriptions live on their own. Idempotent."""
@@ -201,6 +246,7 @@ class Peer(Handle):
     def _attach(
         self,
         request: dict[str, Any],
+        deliver_from: int,
         wait_mode: int,
         timeout: float,
         patience: float | None,
@@ -209,7 +255,7 @@ class Peer(Handle):
         while True:
             sock = self._dial(max(0.0, deadline - time.monotonic()), patience)
             try:
-                return hand_over(sock, request, wait_mode)
+                return hand_over(sock, request, deliver_from=deliver_from, wait_mode=wait_mode)
             except errors.StreamNotFound:
                 sock.close()
                 if time.monotonic() >= deadline:

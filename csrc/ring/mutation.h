@@ -14,7 +14,9 @@
 #define RQ_MUTATIONS(each)                                                                        \
     each(NONE) each(GUARD_0) each(TAIL_BEFORE_DATA) each(CHECK_HOISTED) each(HEADER_BEFORE_CHECK) \
         each(CURSOR_RUNS_BACK) each(PUBLISHER_FENCE_GONE) each(READER_FENCE_GONE)                 \
-            each(CLEARED_AFTER_WAKE) each(CLAIM_FORGOTTEN) each(SEARCHED_ONCE)
+            each(CLEARED_AFTER_WAKE) each(CLAIM_FORGOTTEN) each(SEARCHED_ONCE)                    \
+                each(TABLE_NOT_MARKED) each(TABLE_VERSION_FIRST) each(TABLE_ONE_SLOT)             \
+                    each(TABLE_FIRST_LINE_FIRST) each(TABLE_NOT_CHECKED)
 #define RQ_MUTATION_NAME(name) RQ_MUTATION_##name,
 enum rq_mutation { RQ_MUTATIONS(RQ_MUTATION_NAME) };
 

@@ -114,9 +114,11 @@ def ask(sock: socket.socket, request: dict[str, Any]) -> tuple[dict[str, Any], l
 def _refusal(answer: dict[str, Any]) -> errors.RdmaqError:
     text = str(answer.get("text", ""))[:4096] or "the node refused without a reason"
     kind = str(answer["error"])
-    if kind == "StreamNotFound":
+    if kind in ("StreamNotFound", "RegionNotFound"):
         available = answer.get("available")
         names = [str(n) for n in available] if isinstance(available, list) else []
+        if kind == "RegionNotFound":
+            return errors.RegionNotFound(text, available=names)
         return errors.StreamNotFound(text, available=names)
     if kind == "SchemaMismatch":
         return errors.SchemaMismatch(

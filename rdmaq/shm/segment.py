@@ -106,7 +106,7 @@ def create(
             )
         ffi.memmove(getattr(descriptor, field), text, len(text))
         setattr(descriptor, f"{field}_bytes", len(text))
-    _check_memory(descriptor.segment_bytes)
+    check_memory(descriptor.segment_bytes, "a ring")
     segment_out, fd_out = ffi.new("struct rq_segment **"), ffi.new("int *")
     code = lib.rq_segment_create(descriptor, segment_out, fd_out)
     if code != 0:
@@ -117,15 +117,19 @@ def create(
     return Segment(segment_out[0], _describe(descriptor), is_writable=True), fd_out[0]
 
 
-def _check_memory(segment_bytes: int) -> None:
-    """Refuses what is certainly too much: the kernel would end processes to make room for it."""
+def check_memory(wanted_bytes: int, what: str) -> None:
+    """Refuses what is certainly too much: the kernel would end processes to make room for it.
+
+    Raises:
+        CapacityError: so much is not available.
+    """
     for line in Path("/proc/meminfo").read_text().splitlines():
         if line.startswith("MemAvailable:"):
             available_bytes = int(line.split()[1]) * 1024
-            if segment_bytes > available_bytes:
+            if wanted_bytes > available_bytes:
                 raise CapacityError(
-                    f"no memory for a ring of {segment_bytes:,} bytes: {available_bytes:,} are "
-                    "available; use a smaller capacity, or free memory"
+                    f"no memory for {what} of {wanted_bytes:,} bytes: {available_bytes:,} are "
+                    "available; use a smaller one, or free memory"
                 )
 
 

@@ -7,7 +7,7 @@ import json
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from rdmaq import errors
@@ -33,13 +33,20 @@ assert (
 class Offer:
     """The streams of one node.
 
+    Args:
+        address: the node's, for messages.
+        others: who answers requests for other things than streams, by what they want.
+
     Attributes:
         streams: by name. Taken and changed under `lock` only.
         lock: the user's threads and the listener's.
     """
 
-    def __init__(self, address: str) -> None:
+    def __init__(
+        self, address: str, others: Mapping[str, Callable[[dict[str, Any]], Reply]]
+    ) -> None:
         self.address = address
+        self._others = dict(others)
         self.streams: dict[str, Publisher] = {}
         self.lock = threading.Lock()
 
@@ -60,6 +67,8 @@ class Offer:
                 return self._list_streams(request.get("after"))
             if request.get("want") == "subscribe":
                 return self._admit(request, sock)
+            if (other := self._others.get(str(request.get("want")))) is not None:
+                return other(request)
             raise errors.HandoverError(
                 f"the request {str(request.get('want'))[:64]!r} is unknown to this release"
             )
@@ -150,7 +159,7 @@ def _refusal(error: errors.RdmaqError) -> dict[str, Any]:
         "error": type(error).__name__,
         "text": _cut(str(error), _TEXT_BYTES_MAX),
     }
-    if isinstance(error, errors.StreamNotFound):
+    if isinstance(error, errors.StreamNotFound | errors.RegionNotFound):
         room_bytes, names = _NAMES_BYTES_MAX, message.setdefault("available", [])
         for name in error.available:
             room_bytes -= _json_bytes(name) + 2

@@ -28,6 +28,13 @@ MUTATIONS = {
     "cursor_that_runs_back_is_cut_off": {"CURSOR_RUNS_BACK": "is_open is 0"},
     "search_of_the_ledger_finds_what_it_has": {"SEARCHED_ONCE": "failed"},
     "claim_leaves_room_for_who_joins": {"CLAIM_FORGOTTEN": "ring_receive"},
+    "row_is_read_whole_and_survives_its_owner": {
+        "TABLE_NOT_MARKED": "out[i]",
+        "TABLE_VERSION_FIRST": "out[i]",
+        "TABLE_NOT_CHECKED": "out[i]",
+        "TABLE_ONE_SLOT": "taken",
+        "TABLE_FIRST_LINE_FIRST": "taken",
+    },
 }
 
 

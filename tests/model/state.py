@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tests.model.machine import Store, Thread, View, join
-from tests.model.steps import ACQUIRE, RELAXED, RELEASE, SEQ_CST
+from tests.model.machine import ACQUIRE, RELAXED, RELEASE, SEQ_CST, Store, Thread, View, join
 
 
 class State(NamedTuple):

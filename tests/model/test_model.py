@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.model import gating, ledger, reading, restart, waking
+from tests.model import gating, ledger, reading, restart, table, waking
 from tests.model.explore import Explorer
 from tests.model.gating import CLAIM, HOSTILE, LIVE, MEMBER, OLDEST, SEND, STOPPED
 from tests.model.waking import FUTEX, SOCKET
@@ -22,7 +22,9 @@ ROOT = Path(__file__).parents[2]
 
 @functools.cache
 def words_of_the_code() -> frozenset[str]:
-    sources = [*ROOT.glob("csrc/ring/*.[ch]"), *ROOT.glob("rdmaq/**/*.py")]
+    folders = ("ring", "region", "arch")
+    sources = [path for name in folders for path in ROOT.glob(f"csrc/{name}/**/*.[ch]")]
+    sources += ROOT.glob("rdmaq/**/*.py")
     return frozenset(re.findall(r"\w+", "\n".join(path.read_text() for path in sources)))
 
 
@@ -31,6 +33,9 @@ def stands_in_the_code(place: str) -> bool:
     function = place.partition(":")[0].partition(" ")[0].partition(".")[0]
     return not function or function.startswith("(") or function in words_of_the_code()
 
+
+THREE_READS = {"reader": table.THREE_READS}
+LINE_READ = {"reader": table.LINE_READ}
 
 # Name: the scenario, its choices, and the bodies that it must have passed through.
 SOUND: dict[str, tuple[Scenario, dict[str, Any], str]] = {
@@ -75,6 +80,9 @@ SOUND: dict[str, tuple[Scenario, dict[str, Any], str]] = {
         "enlist try_gate",
     ),
     "restart": (restart.scenario, {}, "look_around follow"),
+    "table by a CPU": (table.scenario, {}, "update read_line judge"),
+    "table by three READs": (table.scenario, THREE_READS, "fetch_before fetch_after judge"),
+    "table by a READ of whole lines": (table.scenario, LINE_READ, "fetch_lines judge"),
 }
 
 # Mutation, the scenario that catches it with its choices, and what the counterexample says.
@@ -126,6 +134,23 @@ MUTATIONS: list[tuple[str, Scenario, dict[str, Any], str]] = [
     ("stale_epoch", restart.scenario, {}, "was delivered as position"),
     ("segment_reused", restart.scenario, {}, "was delivered as position"),
     ("tail_not_reloaded", restart.scenario, {}, "leaves epoch 1"),
+    ("not_marked", table.scenario, {}, "torn"),
+    ("version_first", table.scenario, {}, "torn"),
+    ("no_store_order", table.scenario, {}, "torn"),
+    ("version_not_released", table.scenario, {}, "torn"),
+    ("version_not_acquired", table.scenario, {}, "torn"),
+    ("no_reader_fence", table.scenario, {}, "torn"),
+    ("not_checked", table.scenario, {}, "torn"),
+    ("one_slot", table.scenario, {}, "unreadable"),
+    ("first_line_first", table.scenario, {}, "unreadable"),
+    ("not_marked", table.scenario, THREE_READS, "torn"),
+    ("no_store_order", table.scenario, THREE_READS, "torn"),
+    ("reads_not_fenced", table.scenario, THREE_READS, "torn"),
+    ("", table.scenario, {"reader": table.ONE_READ}, "torn"),
+    ("not_marked", table.scenario, LINE_READ, "torn"),
+    ("lines_differ", table.scenario, LINE_READ, "torn"),
+    ("stale_taken", table.scenario, LINE_READ, "back in time"),
+    ("one_slot", table.scenario, LINE_READ, "unreadable"),
 ]
 
 

@@ -29,7 +29,8 @@ def test_c_program_passes_on_emulated_aarch64(program: str) -> None:
     BUILD.mkdir(parents=True, exist_ok=True)
     flags = ["-O2", "-Wall", "-Wextra", "-Wshadow", "-Wconversion", "-Werror"]
     includes = ["-I", str(ROOT / "csrc"), "-I", str(ROOT / "csrc" / "include")]
-    sources = [*sorted(ROOT.glob("csrc/ring/*.c")), ROOT / "tests" / "c" / f"{program}.c"]
+    own = [*ROOT.glob("csrc/ring/*.c"), *ROOT.glob("csrc/region/*.c")]
+    sources = [*sorted(own), ROOT / "tests" / "c" / f"{program}.c"]
     compiler, emulator = TOOLS
     subprocess.run(
         [compiler, *flags, *includes, *sources, "-o", BUILD / program, "-pthread"], check=True

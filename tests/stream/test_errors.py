@@ -12,6 +12,7 @@ import rdmaq
 from rdmaq import errors
 from tests.conformance.rig import SHM, TICK, Link, claim
 from tests.conformance.test_lapped import lap
+from tests.stream.region_raisers import REGION_RAISERS
 
 CLASSES = [
     member
@@ -130,6 +131,7 @@ RAISERS: dict[type[Exception], Callable[[Link], object]] = {
     errors.TooManyReaders: too_many_readers,
     errors.UnsupportedTransport: lambda _: rdmaq.Node("0.0.0.0:7471"),
     errors.ViewOverrun: view_overrun,
+    **REGION_RAISERS,
 }
 
 

@@ -61,6 +61,13 @@ void rq_step(void) {
     if (running != NULL && --steps_left == 0) leave();
 }
 
+void stepper_stop_other(void) { steps_left = UINT64_MAX; }
+
+void stepper_resume_other(void) {
+    steps_left = 1;
+    rq_step();
+}
+
 void rq_step_sleep(_Atomic uint32_t *word, uint32_t seen) {
     rq_step();
     if (running == NULL || atomic_load(word) != seen) return;

@@ -15,6 +15,10 @@ void stepper_begin(int argc, char **argv);
 /* Runs both tasks to their ends. Who sleeps with nobody left to wake it: status 1. */
 void stepper_run(uint64_t seed, void (*publisher)(void), void (*reader)(void));
 
+/* Between the two the other task makes no step, wherever it stands. */
+void stepper_stop_other(void);
+void stepper_resume_other(void);
+
 struct ring {
     struct rq_segment *written, *mapped;
     struct rq_publisher *publisher;
