@@ -206,3 +206,58 @@ class ViewOverrun(RdmaqError):
     What was computed from the view must be thrown away. The messages are declared as a gap by
     the next poll.
     """
+
+
+# ---- RDMA verbs ----
+
+
+class VerbsUnavailable(RdmaqError):
+    """RDMA was asked for where its software is not installed; the text says what to install."""
+
+
+class DeviceNotFound(RdmaqError):
+    """No RDMA device, port or GID here is what was asked for; the text lists what there is."""
+
+
+class RegistrationError(RdmaqError):
+    """Memory could not be registered with the NIC; nothing was pinned."""
+
+
+class PairError(RdmaqError):
+    """A queue pair cannot be made, connected or used as asked; the text says in which state it is.
+
+    Close the pair and make a new one: a queue pair that failed to connect is never used again.
+    """
+
+
+class OperationFailed(RdmaqError):
+    """A one-sided operation ended in an error completion: its effect is *unknown*, not *none*.
+
+    The queue pair is in the error state, and every later operation of it fails, too: close it and
+    connect a new one. The text names queue pair, GIDs, MTU and timers, the likely cause and a cure.
+
+    Attributes:
+        status: why, as the device says it (`rdmaq.verbs.Status`).
+        vendor_error: the device's own number for it; its maker's manual tells more.
+        opcode: "WRITE", "READ" and so on.
+        token: which operation: what posting it returned.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        *,
+        status: int = 0,
+        vendor_error: int = 0,
+        opcode: str = "",
+        token: int = 0,
+    ) -> None:
+        super().__init__(text)
+        self.status = status
+        self.vendor_error = vendor_error
+        self.opcode = opcode
+        self.token = token
+
+
+class OperationPending(RdmaqError, TimeoutError):
+    """A wait ended before the operation did: it is still in flight, and its memory still lent."""

@@ -124,7 +124,10 @@ class Peer(Handle):
             schema: the dtype that you expect; None: take what it is.
             start: "live" (what is published from now on), "oldest" (what the ring still holds), a
                 sequence, or a time (aware datetime or datetime64): the first frame published then
-                or later. What was asked for and is not there any more is declared as a gap.
+                or later, also if that time is yet to come. What was asked for and is not there any
+                more is declared as a gap. With a time, where the ring no longer tells which of the
+                missed messages were published then or later, the gap begins at the earliest that
+                could be: never too late.
             on_gap: "report": a batch with `gap` set; "raise": `GapError`; "skip": only counted.
             wait: how to wait for messages: "spin" (fastest, burns a CPU), "yield", "sleep", or
                 "auto": spin for 20 us, then sleep.
@@ -162,8 +165,7 @@ class Peer(Handle):
         def attach(start: Start, seconds: float, patience: float | None = None) -> Cursor:
             kind, value = parse_start(start)
             wanted = {**request, "start": kind, "start_value": value}
-            deliver_from = value if kind == lib.RQ_START_SEQUENCE else 0
-            return self._attach(wanted, deliver_from, wait_mode, seconds, patience)
+            return self._attach(wanted, wait_mode, seconds, patience)
 
         return Subscription(
             name,
@@ -246,7 +248,6 @@ class Peer(Handle):
     def _attach(
         self,
         request: dict[str, Any],
-        deliver_from: int,
         wait_mode: int,
         timeout: float,
         patience: float | None,
@@ -255,7 +256,7 @@ class Peer(Handle):
         while True:
             sock = self._dial(max(0.0, deadline - time.monotonic()), patience)
             try:
-                return hand_over(sock, request, deliver_from=deliver_from, wait_mode=wait_mode)
+                return hand_over(sock, request, wait_mode)
             except errors.StreamNotFound:
                 sock.close()
                 if time.monotonic() >= deadline:

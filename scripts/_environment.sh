@@ -17,6 +17,8 @@ missing_packages() {
     fi
     # Headers only: the verbs data path is inline, and nothing links to the library.
     [[ -f /usr/include/infiniband/verbs.h ]] || missing+=(libibverbs-dev)
+    # Where there is a device of its own; the rig brings this along for its guests.
+    [[ -f /usr/lib/python3/dist-packages/pyverbs/__init__.py ]] || missing+=(python3-pyverbs)
     # The rig, where the tests that need an RDMA device run: scripts/test asks for it, no other.
     if ((${needs_rig-0})) && [[ $(uname -m) == x86_64 ]]; then
         command -v qemu-system-x86_64 >/dev/null || missing+=(qemu-system-x86)

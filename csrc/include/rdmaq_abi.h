@@ -238,6 +238,9 @@ struct rq_reader;
  * checked. deliver_from: messages below it were not asked for and are passed over. */
 int rq_reader_open(struct rq_segment *segment, int control_fd, int slot, uint64_t position,
                    uint64_t sequence, uint64_t deliver_from, struct rq_reader **reader_out);
+/* What was published before that time (ns since 1970, by the publisher's table) was not asked for
+ * either. Must be called before the first poll. */
+void rq_reader_deliver_from_time(struct rq_reader *reader, uint64_t wall_ns);
 /* Copies what is there, up to message_count_max messages, into poll->out; waits up to wait_ns (one
  * slice of at most RQ_WAIT_SLICE_NS_MAX) when there is nothing. A batch never crosses a gap.
  * Returns the message count, or RQ_POLL_*; poll->batch says more. */

@@ -126,6 +126,9 @@ int rq_cq_arm(struct rq_cq *cq);
 /* Takes the events off the channel, whose descriptor must be non-blocking. Returns how many. */
 int rq_cq_clear(struct rq_cq *cq);
 void rq_cq_read_stats(struct rq_cq *cq, struct rq_cq_stats *out);
+/* Counts the reports so far that are of receives, or of any outcome but OK: while it stands, all
+ * reports of a poll are of sends that went well, and nobody need look at them one by one. */
+const uint64_t *rq_cq_special(struct rq_cq *cq);
 /* Wakes the one who waits inside; later polls return -ESHUTDOWN. 1: the caller is the one closer,
  * and takes what is left with rq_cq_drain (as poll, for the closer only). 0: closed before. */
 int rq_cq_close(struct rq_cq *cq);

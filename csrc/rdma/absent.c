@@ -33,6 +33,11 @@ void rq_cq_read_stats(struct rq_cq *cq, struct rq_cq_stats *out) {
     *out = (struct rq_cq_stats){0};
 }
 
+const uint64_t *rq_cq_special(struct rq_cq *cq) {
+    (void)cq;
+    return NULL;
+}
+
 int rq_cq_close(struct rq_cq *cq) {
     (void)cq;
     return -ENOSYS;

@@ -52,15 +52,20 @@ static int clear(struct rq_cq *cq) {
     unsigned int count = 0;
     if (cq->get_event == NULL) return 0;
     while (cq->get_event(cq->cq->channel, &whose, &context) == 0) count++;
-    if (count != 0) cq->ack_events(cq->cq, count);
+    if (count != 0 && !RQ_WRONG(EVENT_NOT_ACKNOWLEDGED)) cq->ack_events(cq->cq, count);
+    if (count != 0) cq->is_armed = 0;
     cq->stats.events += count;
     return (int)count;
 }
 
+/* Armed once until the event comes, so that at most one waits on the channel however often what
+ * was waited for is found by polling. */
 static int arm(struct rq_cq *cq) {
     if (cq->get_event == NULL) return -ENOTSUP;
+    if (cq->is_armed && clear(cq) == 0) return 0;
     cq->stats.arms++;
     int error = ibv_req_notify_cq(cq->cq, 0);
+    cq->is_armed = error == 0;
     return error > 0 ? -error : error;
 }
 
@@ -92,7 +97,7 @@ static int sleep_once(struct rq_cq *cq, struct rq_done *done, uint32_t done_coun
                       uint64_t until_ticks) {
     int error = arm(cq);
     if (error != 0) return error;
-    int count = rq_cq_take(cq, done, done_count_max);
+    int count = RQ_WRONG(NOT_POLLED_AGAIN) ? 0 : rq_cq_take(cq, done, done_count_max);
     if (count != 0) return count;
     if (rq_handle_is_closing(&cq->poll)) return -ESHUTDOWN;
     uint64_t now_ticks = rq_now_ticks();
@@ -136,7 +141,7 @@ int rq_cq_arm(struct rq_cq *cq) {
     int result = rq_handle_enter(&cq->poll);
     if (result != 0) return result;
     result = arm(cq);
-    if (result == 0) result = rq_cq_fetch(cq) ? 1 : cq->error;
+    if (result == 0 && !RQ_WRONG(NOT_POLLED_AGAIN)) result = rq_cq_fetch(cq) ? 1 : cq->error;
     rq_handle_leave(&cq->poll);
     return result;
 }
@@ -150,6 +155,8 @@ int rq_cq_clear(struct rq_cq *cq) {
 }
 
 void rq_cq_read_stats(struct rq_cq *cq, struct rq_cq_stats *out) { *out = cq->stats; }
+
+const uint64_t *rq_cq_special(struct rq_cq *cq) { return &cq->special; }
 
 int rq_cq_close(struct rq_cq *cq) {
     if (!rq_handle_begin_close(&cq->poll)) return 0;

@@ -9,6 +9,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
+#include "rdma/mutation.h"
 #include "rdma/wr_id.h"
 #include "ring/handle.h"
 
@@ -77,7 +78,9 @@ struct rq_cq {
     uint32_t wc_count; /* completions taken from the device and not settled yet */
     uint32_t wc_at;
     struct ibv_wc wc[RQ_WC_BATCH];
-    int error; /* of the device: polling is over */
+    int is_armed;     /* for one event that has not been taken yet */
+    int error;        /* of the device: polling is over */
+    uint64_t special; /* reports that are of receives, or not OK */
     struct rq_cq_stats stats;
 
     pthread_mutex_t mutex; /* opening and freeing pairs */

@@ -28,21 +28,19 @@ uint32_t rq_pair_report_until(struct rq_pair *pair, uint64_t until, uint32_t out
         report(pair, at++, &done[count]);
         done[count++].outcome = (uint8_t)outcome;
     }
+    if (outcome != RQ_OUTCOME_OK) pair->cq->special += count;
     /* Pairs with the acquire loads in post_hot.c and torn.c: these slots were read. */
     atomic_store_explicit(&pair->reported, at, memory_order_release);
     return count;
 }
 
-/* The first error of a pair. Requests before the one that failed went well, or they would have
- * failed before it: but only if no completion between is missing, and not for a flush, which does
- * not say where the mistake was. */
-static void note_failure(struct rq_pair *pair, uint64_t number, enum ibv_wc_status status) {
+/* The first error of a pair. Requests before one that failed went well, or they would have failed
+ * before it. A flush does not say where the mistake was: the completion that did may be lost. */
+static void note_failure(struct rq_pair *pair, enum ibv_wc_status status) {
     if (pair->has_failed) return;
     pair->has_failed = 1;
-    if (status == IBV_WC_WR_FLUSH_ERR) pair->implied = RQ_OUTCOME_UNKNOWN;
-    uint64_t at = atomic_load_explicit(&pair->reported, memory_order_relaxed);
-    for (; at != number; at++)
-        if (pair->slots[at & pair->slot_mask].is_signalled) pair->implied = RQ_OUTCOME_UNKNOWN;
+    if (status == IBV_WC_WR_FLUSH_ERR && !RQ_WRONG(FLUSH_TRUSTED))
+        pair->implied = RQ_OUTCOME_UNKNOWN;
 }
 
 /* Returns 0 when `done` is full: call again with the same completion. */
@@ -56,7 +54,7 @@ static int settle_send(struct rq_cq *cq, struct rq_pair *pair, const struct ibv_
         cq->stats.strays++;
         return 1;
     }
-    if (wc->status != IBV_WC_SUCCESS) note_failure(pair, number, wc->status);
+    if (wc->status != IBV_WC_SUCCESS) note_failure(pair, wc->status);
     *count +=
         rq_pair_report_until(pair, number, pair->implied, done + *count, done_count_max - *count);
     if (atomic_load_explicit(&pair->reported, memory_order_relaxed) != number) return 0;
@@ -65,7 +63,8 @@ static int settle_send(struct rq_cq *cq, struct rq_pair *pair, const struct ibv_
     uint32_t outcome = RQ_OUTCOME_OK;
     if (wc->status != IBV_WC_SUCCESS) {
         outcome = wc->status == IBV_WC_WR_FLUSH_ERR ? RQ_OUTCOME_FLUSHED : RQ_OUTCOME_FAILED;
-        pair->implied = RQ_OUTCOME_UNKNOWN; /* each request behind a failure completes by itself */
+        /* Each request behind a failure has its own completion: what is passed over lost it. */
+        if (!RQ_WRONG(FAILURE_FORGOTTEN)) pair->implied = RQ_OUTCOME_UNKNOWN;
     }
     struct rq_done *own = done + *count;
     *count += rq_pair_report_until(pair, number + 1, outcome, own, done_count_max - *count);
@@ -88,6 +87,7 @@ static int settle_receive(struct rq_cq *cq, struct rq_pair *pair, const struct i
     for (; completed <= number; completed++) { /* receives complete in order: none is passed over */
         if (*count == done_count_max) break;
         struct rq_done *own = done + (*count)++;
+        cq->special++;
         *own = (struct rq_done){.token = completed,
                                 .pair_token = pair->token,
                                 .opcode = RQ_OP_RECEIVE,
@@ -118,7 +118,7 @@ static int settle(struct rq_cq *cq, const struct ibv_wc *wc, struct rq_done *don
     if (index < cq->pair_count_max)
         pair = atomic_load_explicit(&cq->pairs[index], memory_order_acquire);
     /* A completion of a pair that was freed: the QP number is valid in errors, too. */
-    if (pair != NULL && wc->qp_num == pair->qp_num) {
+    if (pair != NULL && (wc->qp_num == pair->qp_num || RQ_WRONG(STRANGER_BELIEVED))) {
         if (kind == RQ_WR_SEND) return settle_send(cq, pair, wc, done, done_count_max, count);
         if (kind == RQ_WR_RECEIVE) return settle_receive(cq, pair, wc, done, done_count_max, count);
     }
@@ -145,7 +145,10 @@ int rq_cq_take(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max) 
     while (rq_cq_fetch(cq)) {
         uint32_t fetched = cq->wc_count;
         for (; cq->wc_at < fetched; cq->wc_at++)
-            if (!settle(cq, &cq->wc[cq->wc_at], done, done_count_max, &count)) return (int)count;
+            if (!settle(cq, &cq->wc[cq->wc_at], done, done_count_max, &count)) {
+                cq->wc_at += RQ_WRONG(FULL_ARRAY_FORGETS);
+                return (int)count;
+            }
         if (fetched < RQ_WC_BATCH) break; /* it was empty a moment ago */
     }
     return count == 0 ? cq->error : (int)count;

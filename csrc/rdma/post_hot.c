@@ -87,7 +87,9 @@ static inline uint32_t room(struct rq_pair *pair, uint64_t posted, uint32_t want
         pair->reported_seen = atomic_load_explicit(&pair->reported, memory_order_acquire);
         used = posted - pair->reported_seen;
     }
-    uint64_t free_count = used < pair->send_count_max ? pair->send_count_max - used : 0;
+    if (RQ_WRONG(SLOT_FREED_EARLY)) used /= 2;
+    uint64_t most = pair->send_count_max + (RQ_WRONG(CREDIT_OFF_BY_ONE) ? 1u : 0u);
+    uint64_t free_count = used < most ? most - used : 0;
     return free_count < wanted ? (uint32_t)free_count : wanted;
 }
 
@@ -101,7 +103,7 @@ static inline uint32_t within_credit(struct rq_pair *pair, const struct rq_op *o
     uint32_t i = 0;
     for (; i < count; i++) {
         if (ops[i].opcode != RQ_OP_WRITE_WITH_IMM) continue;
-        if (wanted == credit) break;
+        if (wanted == credit && !RQ_WRONG(RECEIVE_CREDIT_IGNORED)) break;
         wanted++;
     }
     *receives_wanted_out = wanted;
@@ -115,7 +117,8 @@ static int post_chain(struct rq_pair *pair, const struct rq_op *ops, uint32_t op
     uint32_t count = within_credit(pair, ops, room(pair, first, op_count), &receives_wanted);
     if (count == 0) return 0;
     for (uint32_t i = 0; i < count; i++) {
-        int is_signalled = i + 1 == count || (i + 1) % pair->signal_every == 0;
+        int is_signalled =
+            (i + 1 == count && !RQ_WRONG(SIGNAL_LOST)) || (i + 1) % pair->signal_every == 0;
         int error = fill(pair, &ops[i], first + i, is_signalled);
         if (error != 0) return error;
         signals += (uint64_t)is_signalled;

@@ -38,7 +38,8 @@ static int cover(struct rq_pair *pair, uint64_t number) {
 static uint32_t refused_at(const struct rq_pair *pair, uint64_t first, uint32_t count,
                            const struct ibv_send_wr *refused) {
     for (uint32_t i = 0; i < count; i++)
-        if (refused == &pair->requests[(first + i) & pair->slot_mask]) return i;
+        if (refused == &pair->requests[(first + i) & pair->slot_mask])
+            return i + RQ_WRONG(REFUSED_ONE_LATE) - (RQ_WRONG(REFUSED_ONE_EARLY) && i != 0);
     return count;
 }
 
@@ -54,12 +55,13 @@ int rq_pair_settle_torn(struct rq_pair *pair, uint64_t first, uint32_t count,
         const struct rq_slot *slot = &pair->slots[(first + i) & pair->slot_mask];
         if (i < taken)
             pair->signalled += slot->is_signalled;
-        else if (slot->opcode == RQ_OP_WRITE_WITH_IMM)
+        else if (slot->opcode == RQ_OP_WRITE_WITH_IMM && !RQ_WRONG(RECEIVE_CREDIT_LOST))
             pair->receives_used--;
     }
     atomic_store_explicit(&pair->posted, first + taken, memory_order_release);
     if (taken == 0) return -error;
     const struct rq_slot *last = &pair->slots[(first + taken - 1) & pair->slot_mask];
-    if (!last->is_signalled && cover(pair, first + taken) != 0) pair->is_broken = 1;
+    if (!last->is_signalled && !RQ_WRONG(COVER_FORGOTTEN) && cover(pair, first + taken) != 0)
+        pair->is_broken = 1;
     return (int)taken;
 }

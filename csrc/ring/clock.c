@@ -127,7 +127,9 @@ uint64_t rq_clock_ticks_at(const struct rq_clock_table *table, uint64_t wall_ns)
     if (!read_line(table, &line)) return 0;
     uint64_t distance_ns =
         wall_ns >= line.base_wall_ns ? wall_ns - line.base_wall_ns : line.base_wall_ns - wall_ns;
-    uint64_t distance = (uint64_t)(((unsigned __int128)distance_ns << 32) / line.q32);
-    if (wall_ns >= line.base_wall_ns) return line.base_ticks + distance;
-    return distance > line.base_ticks ? 0 : line.base_ticks - distance;
+    unsigned __int128 distance = ((unsigned __int128)distance_ns << 32) / line.q32;
+    if (wall_ns < line.base_wall_ns)
+        return distance > line.base_ticks ? 0 : line.base_ticks - (uint64_t)distance;
+    return distance > UINT64_MAX - line.base_ticks ? UINT64_MAX
+                                                   : line.base_ticks + (uint64_t)distance;
 }

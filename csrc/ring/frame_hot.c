@@ -60,7 +60,8 @@ static int resync(struct rq_reader *reader) {
             if (header.position != position || header.sequence != sequence) continue;
             reader->cursor = position;
             reader->is_lapped = 0;
-            if (sequence > reader->next_sequence) reader->hole_end = sequence;
+            if (reader->next_sequence != 0 && sequence > reader->next_sequence)
+                reader->hole_end = sequence;
             return 1;
         }
     }
@@ -105,6 +106,49 @@ static int classify(struct rq_reader *reader, struct rq_peeked *peeked) {
     }
 }
 
+/* Copies the header at the cursor. 1: it is whole and sane; 0: we were lapped; -EBADMSG. */
+static inline int load_frame(struct rq_reader *reader, struct rq_peeked *peeked, uint64_t tail) {
+    struct rq_gap_payload gap;
+    const uint8_t *frame = rq_at(&reader->segment, reader->cursor);
+    memcpy(&peeked->header, frame, sizeof(peeked->header));
+    memcpy(&gap, frame + RQ_FRAME_HEADER_BYTES, sizeof(gap));
+    RQ_STEP();
+    if (RQ_UNLESS(HEADER_BEFORE_CHECK, !rq_reader_is_intact(reader, reader->cursor, &tail))) {
+        reader->is_lapped = 1;
+        return 0;
+    }
+    if (!header_is_sane(reader, &peeked->header, tail)) return -EBADMSG;
+    peeked->gap_first = gap.first;
+    peeked->gap_last = gap.last;
+    return 1;
+}
+
+/* True for a frame from before the time that was asked for. Not when its time cannot be told: what
+ * may have been asked for is delivered. */
+static int is_early(const struct rq_reader *reader, const struct rq_frame_header *header) {
+    if (rq_frame_kind(header) == RQ_KIND_END) return 0;
+    uint64_t wall_ns = rq_clock_wall_ns(&reader->live->clock, header->ticks);
+    return wall_ns != 0 && wall_ns < reader->deliver_from_ns;
+}
+
+/* Before the first message: 1 when the frame at the cursor may hold it, 0: look again, -EBADMSG.
+ * Frames that are too early are passed over, and it is remembered how far: should we be lapped, all
+ * that was missed from there on counts as lost, since nobody can tell how much of it was early. */
+static int begin(struct rq_reader *reader, uint64_t tail) {
+    struct rq_peeked peeked;
+    int loaded = reader->deliver_from_ns != 0 ? load_frame(reader, &peeked, tail) : 1;
+    if (loaded <= 0) return loaded;
+    if (reader->deliver_from_ns != 0 && is_early(reader, &peeked.header)) {
+        uint64_t next = peeked.header.sequence + rq_frame_count(&peeked.header);
+        if (rq_frame_kind(&peeked.header) == RQ_KIND_GAP && peeked.gap_last < UINT64_MAX)
+            next = peeked.gap_last + 1;
+        if (next > reader->deliver_from) reader->deliver_from = next;
+        pass_over(reader, &peeked.header);
+        return 0;
+    }
+    return learn_origin(reader, tail) == 0 ? 1 : -EBADMSG;
+}
+
 int rq_peek_frame(struct rq_reader *reader, struct rq_peeked *peeked) {
     /* Bounded, so that a writer of endless heartbeats cannot keep us from looking at the clock. */
     for (int turns = 0; turns < PASSED_OVER_MAX; turns++) {
@@ -113,23 +157,14 @@ int rq_peek_frame(struct rq_reader *reader, struct rq_peeked *peeked) {
         uint64_t tail = atomic_load_explicit(&reader->live->tail_bytes, memory_order_acquire);
         RQ_STEP();
         if (tail == reader->cursor) return RQ_PEEK_NOTHING;
-        if (reader->next_sequence == 0 && learn_origin(reader, tail) != 0) return -EBADMSG;
         if (reader->is_lapped) {
             if (!resync(reader)) return RQ_PEEK_NOTHING;
             continue;
         }
-        struct rq_gap_payload gap;
-        const uint8_t *frame = rq_at(&reader->segment, reader->cursor);
-        memcpy(&peeked->header, frame, sizeof(peeked->header));
-        memcpy(&gap, frame + RQ_FRAME_HEADER_BYTES, sizeof(gap));
-        RQ_STEP();
-        if (RQ_UNLESS(HEADER_BEFORE_CHECK, !rq_reader_is_intact(reader, reader->cursor, &tail))) {
-            reader->is_lapped = 1;
-            continue;
-        }
-        if (!header_is_sane(reader, &peeked->header, tail)) return -EBADMSG;
-        peeked->gap_first = gap.first;
-        peeked->gap_last = gap.last;
+        int loaded = reader->next_sequence != 0 ? 1 : begin(reader, tail);
+        if (loaded > 0) loaded = load_frame(reader, peeked, tail);
+        if (loaded < 0) return loaded;
+        if (loaded == 0) continue;
         int is_end = rq_frame_kind(&peeked->header) == RQ_KIND_END;
         uint64_t sequence = peeked->header.sequence + (is_end ? 1 : 0);
         if (sequence > reader->next_sequence) {

@@ -61,6 +61,12 @@ int rq_reader_open(struct rq_segment *segment, int control_fd, int slot, uint64_
     return 0;
 }
 
+void rq_reader_deliver_from_time(struct rq_reader *reader, uint64_t wall_ns) {
+    reader->deliver_from_ns = wall_ns;
+    reader->deliver_from = reader->next_sequence; /* of the grant */
+    reader->next_sequence = 0;                    /* found out by looking at frames */
+}
+
 static int has_news(const struct rq_reader *reader) {
     return atomic_load_explicit(&reader->live->tail_bytes, memory_order_relaxed) !=
                reader->cursor ||

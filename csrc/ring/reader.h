@@ -14,6 +14,7 @@ struct rq_reader {
     uint64_t cursor;          /* position of the frame that is read next, or in part */
     uint64_t next_sequence;   /* 0: not known before the first frame */
     uint64_t deliver_from;    /* messages below it were not asked for */
+    uint64_t deliver_from_ns; /* nor, while next_sequence is 0, those from before that time */
     uint64_t hole_end;        /* sequences [next_sequence, hole_end) are lost and not yet told */
     uint64_t blocks_position; /* the frame for which the two below hold */
     uint64_t blocks_taken;    /* messages already delivered of it, and the bytes they took */
@@ -78,7 +79,8 @@ static inline int rq_reader_is_intact(const struct rq_reader *reader, uint64_t p
 /* The next sequence to deliver; before the first look at a frame, where the stream began. 0: it
  * has not begun (or its publisher wrote nonsense). */
 static inline uint64_t rq_reader_next_sequence(const struct rq_reader *reader, uint64_t tail) {
-    if (reader->next_sequence != 0 || tail == reader->cursor) return reader->next_sequence;
+    if (reader->next_sequence != 0) return reader->next_sequence;
+    if (tail == reader->cursor) return reader->deliver_from_ns != 0 ? reader->deliver_from : 0;
     uint64_t origin = atomic_load_explicit(&reader->live->origin_sequence, memory_order_relaxed);
     return origin > reader->deliver_from ? origin : reader->deliver_from;
 }

@@ -23,29 +23,70 @@ static uint64_t oldest_valid(const struct rq_publisher *publisher) {
     return publisher->tail - origin <= room_bytes ? origin : publisher->tail - room_bytes;
 }
 
-/* The last indexed frame for which `is_before` holds, or the oldest indexed one; 0: none. The
- * publisher may trust its own index, once an entry is seen to be of this lap. */
-static int find_indexed(const struct rq_publisher *publisher, uint32_t start, uint64_t value,
-                        uint64_t *position_out) {
-    unsigned shift = publisher->index_stride_shift;
-    uint64_t oldest = oldest_valid(publisher);
-    int is_found = 0;
-    for (uint64_t stride = oldest >> shift; stride <= publisher->tail >> shift; stride++) {
+/* What is asked for: which frames come before it. Both grow along the ring. */
+struct wanted {
+    uint32_t start; /* RQ_START_* */
+    uint64_t value; /* sequence or ticks */
+};
+
+static int is_before(const struct wanted *wanted, uint64_t sequence, uint64_t ticks) {
+    if (wanted->start == RQ_START_SEQUENCE) return sequence <= wanted->value;
+    return wanted->start == RQ_START_WALL_NS && ticks < wanted->value;
+}
+
+struct found {
+    uint64_t stride;
+    uint64_t position;
+    uint64_t sequence;
+    uint64_t ticks;
+};
+
+/* The first indexed frame from `stride` to `last`, 0 if there is none: a long frame spans several
+ * strides. The publisher may trust its own index, once an entry is seen to be of this lap. */
+static int next_indexed(const struct rq_publisher *publisher, uint64_t stride, uint64_t last,
+                        struct found *out) {
+    for (; stride <= last; stride++) {
         struct rq_index_entry *entry = rq_index_at(&publisher->segment, stride);
-        uint64_t position = atomic_load_explicit(&entry->position, memory_order_relaxed);
-        if (position >> shift != stride || position < oldest || position >= publisher->tail)
-            continue;
-        uint64_t sequence = atomic_load_explicit(&entry->sequence, memory_order_relaxed);
-        uint64_t ticks = atomic_load_explicit(&entry->ticks, memory_order_relaxed);
-        int is_before = start == RQ_START_SEQUENCE  ? sequence <= value
-                        : start == RQ_START_WALL_NS ? ticks < value
-                                                    : 0;
-        if (is_found && !is_before) break;
-        *position_out = position;
-        is_found = 1;
-        if (!is_before) break;
+        out->position = atomic_load_explicit(&entry->position, memory_order_relaxed);
+        if (out->position >> publisher->index_stride_shift != stride) continue;
+        out->stride = stride;
+        out->sequence = atomic_load_explicit(&entry->sequence, memory_order_relaxed);
+        out->ticks = atomic_load_explicit(&entry->ticks, memory_order_relaxed);
+        return 1;
+    }
+    return 0;
+}
+
+/* The last indexed frame that comes before what is wanted, also if it is written over by now; 0:
+ * there is none. By halves: a large ring has millions of entries, and senders wait for us. */
+static int last_before(const struct rq_publisher *publisher, const struct wanted *wanted,
+                       struct found *out) {
+    uint64_t high = publisher->indexed_stride;
+    uint64_t span = publisher->segment.index_entry_mask;
+    uint64_t low = high > span ? high - span : 0;
+    int is_found = 0;
+    while (low <= high) {
+        uint64_t middle = low + (high - low) / 2;
+        struct found at;
+        if (next_indexed(publisher, middle, high, &at) &&
+            is_before(wanted, at.sequence, at.ticks)) {
+            *out = at;
+            is_found = 1;
+            low = at.stride + 1;
+        } else {
+            high = middle - 1; /* never 0: positions begin at capacity */
+        }
     }
     return is_found;
+}
+
+/* The oldest indexed frame that a reader could still read; 0: there is none. */
+static int oldest_indexed(const struct rq_publisher *publisher, struct found *out) {
+    uint64_t oldest = oldest_valid(publisher);
+    uint64_t stride = oldest >> publisher->index_stride_shift;
+    if (!next_indexed(publisher, stride, publisher->indexed_stride, out)) return 0;
+    if (out->position >= oldest) return 1;
+    return next_indexed(publisher, stride + 1, publisher->indexed_stride, out);
 }
 
 static void begin_live(const struct rq_publisher *publisher, struct rq_start *out) {
@@ -61,9 +102,13 @@ void rq_find_start(const struct rq_publisher *publisher, uint32_t start, uint64_
         out->sequence = value; /* what comes before it was not asked for */
         return;
     }
-    if (start == RQ_START_WALL_NS) value = rq_clock_ticks_at(&publisher->live->clock, value);
-    uint64_t position = 0;
-    if (!find_indexed(publisher, start, value, &position)) return;
+    struct wanted wanted = {.start = start, .value = value};
+    if (start == RQ_START_WALL_NS) wanted.value = rq_clock_ticks_at(&publisher->live->clock, value);
+    struct found before = {0}, from = {0};
+    if (!oldest_indexed(publisher, &from)) return;
+    int is_any_before = last_before(publisher, &wanted, &before);
+    int is_exact = is_any_before && before.position >= from.position;
+    uint64_t position = is_exact ? before.position : from.position;
     uint64_t sequence = 0;
     while (position < publisher->tail) {
         struct rq_frame_header header = header_at(publisher, position);
@@ -71,7 +116,7 @@ void rq_find_start(const struct rq_publisher *publisher, uint32_t start, uint64_
         uint32_t count = rq_frame_count(&header);
         uint64_t after = header.sequence + (count != 0 ? count : 1);
         int is_early = start == RQ_START_SEQUENCE  ? count != 0 && after <= value
-                       : start == RQ_START_WALL_NS ? header.ticks < value
+                       : start == RQ_START_WALL_NS ? header.ticks < wanted.value
                                                    : 0;
         if (!is_early) break;
         position += rq_frame_bytes(header.payload_bytes);
@@ -79,10 +124,14 @@ void rq_find_start(const struct rq_publisher *publisher, uint32_t start, uint64_
     if (position >= publisher->tail) return; /* everything is older: live */
     out->position = position;
     out->sequence = sequence;
+    /* Too old: the reader declares what lies between as overrun. Never more than existed. */
+    uint64_t origin_sequence =
+        atomic_load_explicit(&publisher->live->origin_sequence, memory_order_relaxed);
     if (start == RQ_START_SEQUENCE) {
-        /* Too old: the reader declares what lies between as overrun. Never more than existed. */
-        uint64_t origin_sequence =
-            atomic_load_explicit(&publisher->live->origin_sequence, memory_order_relaxed);
         out->sequence = value > origin_sequence ? value : origin_sequence;
+    } else if (start == RQ_START_WALL_NS && !is_exact) {
+        /* Which of them were published at that time or later, the ring no longer tells: none may
+         * be missed in silence, so from the earliest that could be. */
+        out->sequence = is_any_before ? before.sequence : origin_sequence;
     }
 }

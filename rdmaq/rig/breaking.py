@@ -11,7 +11,7 @@ from rdmaq.rig import faults, lifecycle, running, wires
 from rdmaq.rig.errors import RigError
 from rdmaq.rig.faults import Fault, Runner
 from rdmaq.rig.image import prepare_image
-from rdmaq.rig.paths import locked
+from rdmaq.rig.paths import cache_lock, locked, rig_locked
 from rdmaq.rig.qmp import Qmp
 from rdmaq.rig.state import State
 
@@ -58,6 +58,7 @@ def break_node(rig: State, node: int, kind: str) -> None:
             qmp.execute("set_link", {"name": "wire-nic", "up": False})
     elif kind == "pause":
         with _qmp(rig, node) as qmp:
+            rig.pause_mark(node).touch()
             qmp.execute("stop")
     else:
         if not rig.nodes[node].process.is_alive:
@@ -75,7 +76,7 @@ def heal(rig: State, node: int) -> list[str]:
     """Undo every fault of a node; returns what was done, in words."""
     done: list[str] = []
     if not rig.nodes[node].process.is_alive:
-        with locked(lifecycle.lock_of(rig.name)):
+        with rig_locked(rig.name), locked(cache_lock(), shared=True):
             lifecycle.remove_node_folder(rig, node)
             image = prepare_image(rig.kernel, done.append)
             rig.nodes[node] = lifecycle.start_node(rig, image, node, done.append)
@@ -84,6 +85,7 @@ def heal(rig: State, node: int) -> list[str]:
     with _qmp(rig, node) as qmp:
         if qmp.execute("query-status")["status"] == "paused":
             qmp.execute("cont")
+            rig.pause_mark(node).unlink(missing_ok=True)
             done.append(f"node {node} goes on")
         if rig.node_count > 1:
             qmp.execute("set_link", {"name": "wire-nic", "up": True})

@@ -10,14 +10,16 @@ from typing import Any
 
 import click
 
-from rdmaq.rig import breaking, lifecycle, running, state
+from rdmaq.rig import breaking, cache, lifecycle, running, state
 from rdmaq.rig import native as native_rig
 from rdmaq.rig.errors import CommandNotRun, GuestDied, RigError
 from rdmaq.rig.faults import KINDS, Fault
-from rdmaq.rig.image import prepare_image
 from rdmaq.rig.lifecycle import Wish
-from rdmaq.rig.paths import checkout_of, rig_name
+from rdmaq.rig.paths import cache_folder, checkout_of, rig_name
+from rdmaq.rig.session import TIMED_OUT
+from rdmaq.rig.shadows import shadows_of
 
+LOG_SECONDS_MAX = 20.0
 NOT_RUN = 125  # the rig failed, not the command: as env(1) and timeout(1) say it
 
 
@@ -58,20 +60,23 @@ def rig() -> None:
     """Real RDMA on any machine: SoftRoCE devices in a small virtual machine, without root."""
 
 
+def _kernel_path(kernel: str | None) -> str | None:
+    is_file = kernel is not None and os.sep in kernel
+    return str(Path(kernel).resolve()) if kernel is not None and is_file else kernel
+
+
 def _bring_up(
     name: str | None, nodes: int, cold: bool, kernel: str | None, checkout: Path | None, idle: int
 ) -> state.State:
     root = _checkout(checkout)
-    if kernel is not None and os.sep in kernel:
-        kernel = str(Path(kernel).resolve())
     wish = Wish(
         name=rig_name(root, name),
         checkout=root,
         node_count=nodes,
         cold=cold,
-        kernel=kernel,
+        kernel=_kernel_path(kernel),
         idle_seconds=idle,
-        shadows=lifecycle.environments_of(root),
+        shadows=shadows_of(root),
     )
     return lifecycle.up(wish, _say)
 
@@ -98,13 +103,16 @@ def _describe(rig_state: state.State) -> str:
     lines = [f"rig {rig_state.name}: {rig_state.node_count} node(s), checkout {rig_state.checkout}"]
     for number, node in enumerate(rig_state.nodes):
         life = "up" if node.process.is_alive else "dead"
+        if life == "up" and rig_state.is_paused(number):
+            life = "paused"
         how = "resumed" if node.resumed else "booted"
         by = "KVM" if rig_state.use_kvm else "emulated"
         lines.append(f"  node {number}: {life}, {how}, {by}, process {node.process.pid}")
     return "\n".join(lines)
 
 
-@rig.command(context_settings={"ignore_unknown_options": True})
+# What stands after COMMAND is the command's own, `--` or not.
+@rig.command(context_settings={"allow_interspersed_args": False})
 @name_option
 @click.option("--node", type=click.IntRange(0, 3), default=0, show_default=True)
 @click.option(
@@ -140,10 +148,11 @@ def exec(  # noqa: A001  (the command's name)
     The exit status is the command's own: 128 + N after signal N, 124 when its time was over, 127
     when there is no such command, 126 when it cannot be executed, 125 when the rig itself failed.
     """
+    _open_missing_streams()
     try:
         rig_state = _running_or_started(name)
         if rig_state.native:
-            sys.exit(running.run_here(command, timeout=timeout, folder=folder))
+            sys.exit(_run_native(command, node, as_root, timeout, folder))
         if fresh:
             running.forget_host_files(rig_state, node=node)
         session = running.open_session(
@@ -159,6 +168,26 @@ def exec(  # noqa: A001  (the command's name)
     if session.timed_out:
         _say(f"{command[0]} was ended after {timeout:g} s (--timeout)")
     sys.exit(status)
+
+
+def _run_native(
+    command: tuple[str, ...], node: int, as_root: bool, timeout: float | None, folder: Path | None
+) -> int:
+    if node or as_root:
+        raise RigError("a native rig is this machine alone: leave --node and --root out")
+    status = native_rig.run(command, timeout=timeout, folder=folder)
+    if status == TIMED_OUT:
+        _say(f"{command[0]} was ended after {timeout:g} s (--timeout)")
+    return status
+
+
+def _open_missing_streams() -> None:
+    """Keep 0, 1 and 2 from being taken by a socket where the caller has closed one of them."""
+    for descriptor in (0, 1, 2):
+        try:
+            os.fstat(descriptor)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
 
 
 def _running_or_started(name: str | None) -> state.State:
@@ -182,8 +211,11 @@ def shell(name: str | None, node: int, as_root: bool) -> None:
     """Opens your shell in a guest."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise RigError("a shell needs a terminal; to run one command: rdmaq rig exec -- COMMAND")
+    rig_state = _running_or_started(name)
+    if rig_state.native:
+        sys.exit(native_rig.run([os.environ.get("SHELL", "/bin/sh")]))
     session = running.open_session(
-        _running_or_started(name),
+        rig_state,
         [os.environ.get("SHELL", "/bin/sh")],
         node=node,
         as_root=as_root,
@@ -211,14 +243,16 @@ def status(name: str | None, show_all: bool) -> None:
 @click.option("--node", type=click.IntRange(0, 3), default=0, show_default=True)
 def log(name: str | None, node: int) -> None:
     """Prints the guest's console, QEMU's own words, and the guest's kernel log."""
-    found = state.read_running(rig_name(_checkout(None), name))
+    found = _running_node(name, node)
     for part in ("qemu.log", "console.log"):
         path = found.node_folder(node) / part
         if path.exists():
             click.echo(f"==> {part} <==")
             click.echo(path.read_text(encoding="utf-8", errors="replace"))
-    if found.nodes[node].process.is_alive:
-        answer = running.run(found, ["dmesg"], node=node, as_root=True, folder=Path("/"))
+    if found.nodes[node].process.is_alive and not found.is_paused(node):
+        answer = running.run(
+            found, ["dmesg"], node=node, as_root=True, folder=Path("/"), timeout=LOG_SECONDS_MAX
+        )
         click.echo("==> kernel log <==")
         click.echo(answer.stdout.decode(errors="replace"))
 
@@ -229,9 +263,6 @@ def log(name: str | None, node: int) -> None:
 def down(name: str | None, take_all: bool) -> None:
     """Ends the rig; nothing stays but the cache."""
     for one in state.names() if take_all else [rig_name(_checkout(None), name)]:
-        found = state.read(one)
-        if found is not None and found.native:
-            native_rig.take_away(found)
         if not lifecycle.down(one):
             _say(f"rig {one} is not up")
 
@@ -240,14 +271,15 @@ def down(name: str | None, take_all: bool) -> None:
 @click.option("--kernel", metavar="VERSION|FILE", help="As for `up`.")
 def build(kernel: str | None) -> None:
     """Fetches and prepares what a rig boots from, and starts nothing."""
-    image = prepare_image(kernel, _say)
+    image = lifecycle.build(_kernel_path(kernel), _say)
     click.echo(f"kernel {image.kernel_version}, {image.kernel.parent}")
 
 
 @rig.command()
 def clean() -> None:
     """Removes the cache: kernels, tools, snapshots."""
-    lifecycle.clean(_say)
+    cache.clean()
+    _say(f"removed {cache_folder()}")
 
 
 @rig.command()
@@ -284,6 +316,8 @@ def heal(name: str | None, node: int | None) -> None:
 
 def _running_node(name: str | None, node: int) -> state.State:
     found = state.read_running(rig_name(_checkout(None), name))
+    if found.native:
+        raise RigError(f"rig {found.name!r} is native: it has no guest, and no faults of a rig's")
     if not 0 <= node < len(found.nodes):
         raise RigError(f"rig {found.name!r} has {len(found.nodes)} guest(s), there is no {node}")
     return found

@@ -10,9 +10,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 TOKEN, REQUEST, INPUT, SIGNAL, WINDOW = b"T", b"R", b"I", b"S", b"W"
-OUTPUT, ERROR, FAILED, EXIT = b"O", b"E", b"F", b"X"
+OUTPUT, ERROR, TAKEN, FAILED, EXIT = b"O", b"E", b"K", b"F", b"X"
 
 PAYLOAD_BYTES_MAX = 1 << 20
+INPUT_WINDOW_BYTES = 1 << 18  # of standard input sent and not yet taken: the agent holds so much
 ARGUMENTS_MAX = 16_000
 
 _HEADER = struct.Struct(">cI")
@@ -81,7 +82,7 @@ class Request:
         payload = b"\0".join(encoded) + b"\0"
         if len(payload) > PAYLOAD_BYTES_MAX or len(fields) > ARGUMENTS_MAX:
             raise ValueError(
-                f"arguments and environment take {len(payload)} bytes; at most 1 MiB goes into "
-                "one command: pass long lists by a file"
+                f"{len(fields)} arguments and settings take {len(payload)} bytes; at most "
+                f"{ARGUMENTS_MAX} of 1 MiB go into one command: pass long lists by a file"
             )
         return payload

@@ -22,6 +22,7 @@ from rdmaq.rig.lifecycle import Wish
 from rdmaq.rig.paths import checkout_of, rig_name
 from rdmaq.rig.remote_tests import INNER, MARK, command
 from rdmaq.rig.session import Session
+from rdmaq.rig.shadows import shadows_of
 
 DEATHS_MAX = 3
 CHATTER_LINES_MAX = 60
@@ -88,6 +89,7 @@ class GuestRun:
         )
         self._session.send_input(json.dumps([item.nodeid for item in items]).encode())
         self._session.send_input(b"")
+        self._is_shown = config.option.capture == "no"  # -s: whoever asks wants to see it
         self.chatter: deque[str] = deque(maxlen=CHATTER_LINES_MAX)
         self._messages = self._read()
 
@@ -104,6 +106,8 @@ class GuestRun:
                     yield json.loads(text.removeprefix(MARK))
                 elif text.strip():
                     self.chatter.append(text)
+                    if self._is_shown:
+                        print(text, flush=True)
 
     def next_message(self) -> dict[str, Any] | None:
         """Return the next message, or None: the guest's pytest is gone.
@@ -132,7 +136,7 @@ class RigRunner:
             name=rig_name(checkout),
             checkout=checkout,
             kernel=kernel,
-            shadows=lifecycle.environments_of(checkout),
+            shadows=shadows_of(checkout),
         )
         found = state.read(self._wish.name)
         self._was_up = found is not None and found.is_whole
@@ -143,14 +147,25 @@ class RigRunner:
         self._trouble = ""  # why no more tests can run in the guest
         self.complaints: list[str] = []
 
-    # ---- before the first test: the guest's pytest has collected, so no test's time pays for it
+    # ---- around the marked tests: no guest runs beside the others
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtestloop(self, session: pytest.Session) -> None:
-        """Bring the rig up and start the guest's pytest."""
+        """Note which tests go to the guest."""
         self._remote = [item for item in session.items if is_marked(item)]
-        if self._remote and not session.config.option.collectonly:
+
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtest_protocol(self, item: pytest.Item) -> Iterator[None]:
+        """Bring the rig up before the first marked test, and down after the last.
+
+        This wraps what limits a test's time (pytest-timeout): no test pays for the rig.
+        """
+        if item in self._remote[:1]:
             self._begin(self._remote)
+        result = yield
+        if item in self._remote[-1:]:
+            self._end()
+        return result
 
     def _begin(self, items: Sequence[pytest.Item]) -> None:
         try:
@@ -175,10 +190,7 @@ class RigRunner:
 
     # ---- each marked test
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtest_protocol(
-        self, item: pytest.Item, nextitem: pytest.Item | None
-    ) -> bool | None:
+    def run_in_guest(self, item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
         """Give the guest's reports of a marked test as our own."""
         if not is_marked(item):
             return None
@@ -236,21 +248,26 @@ class RigRunner:
 
     # ---- after the last test
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Search the guest's kernel log, and leave the rig as it was found."""
+    def _end(self) -> None:
+        """Search the guest's kernel log, and leave the rig as it was found; once."""
         if self._run is not None:
             self._run.close()
-        if self._rig is None:
+        rig, self._run, self._rig = self._rig, None, None
+        if rig is None:
             return
         try:
-            self.complaints = kernel_complaints(self._rig)
+            self.complaints += kernel_complaints(rig)
         except RdmaqError as error:
-            self.complaints = [f"the guest's kernel log cannot be read: {error}"]
+            self.complaints += [f"the guest's kernel log cannot be read: {error}"]
+        if not self._was_up:
+            lifecycle.down(rig.name)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Fail a session of which the guest's kernel complained."""
+        self._end()
         if self.complaints and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
-        if not self._was_up:
-            lifecycle.down(self._rig.name)
 
     def pytest_terminal_summary(self, terminalreporter: pytest.TerminalReporter) -> None:
         """Print what the kernel complained about."""
@@ -269,6 +286,20 @@ def kernel_complaints(rig: state.State) -> list[str]:
         if KERNEL_COMPLAINT.search(line):
             return lines[number : number + 40]
     return []
+
+
+class GuestProtocol:
+    """Runs marked tests by the runner; a plugin of its own, as an object has one hook of a name."""
+
+    def __init__(self, runner: RigRunner) -> None:
+        self._runner = runner
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_protocol(
+        self, item: pytest.Item, nextitem: pytest.Item | None
+    ) -> bool | None:
+        """Give the guest's reports of a marked test as our own."""
+        return self._runner.run_in_guest(item, nextitem)
 
 
 def is_marked(item: pytest.Item) -> bool:

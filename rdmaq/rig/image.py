@@ -1,6 +1,7 @@
 """Prepares what a guest boots from, once per kernel and release of the rig, in the cache.
 
 CACHE/lock                 held while anything is prepared
+CACHE/use.lock             shared while a rig starts; see cache.py
 CACHE/image-KEY/           kernel, initramfs, and `kernel-version`; complete or absent
 CACHE/snapshot-KEY/        see snapshot.py
 CACHE/apt/                 package lists of our own, where the system has none
@@ -8,6 +9,7 @@ CACHE/apt/                 package lists of our own, where the system has none
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
@@ -17,12 +19,14 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeGuard
 
 from rdmaq.rig.errors import RigError
+from rdmaq.rig.hosts import host_is_debian
 from rdmaq.rig.initramfs import guest_archive
 from rdmaq.rig.kernel import MODULES, Modules, elf_kernel
 from rdmaq.rig.packages import TOOLS, Apt, unpack
-from rdmaq.rig.paths import cache_folder, locked, private_folder
+from rdmaq.rig.paths import cache_folder, locked, note_use, private_folder
 
 GUEST_SOURCES = Path(__file__).parent / "guest"
 _SELF = ("image.py", "initramfs.py", "kernel.py", "packages.py")
@@ -74,7 +78,7 @@ def _kernel_packages(apt: Apt, version: str | None) -> list[str]:
         packages = [p for p in apt.depends([meta]) if p.startswith("linux-")]
     else:
         apt.knows("linux-image-amd64")  # makes sure that there are lists
-        wanted = re.compile(rf"linux-image-{re.escape(version)}[^ ]*-(amd64|generic)")
+        wanted = re.compile(rf"linux-image-{re.escape(version)}(?!\d)[^ ]*-(amd64|generic)")
         names = (line.split()[0] for line in apt.matching("^linux-image-") if line)
         found = [n for n in names if wanted.fullmatch(n) and not re.search("-(cloud|rt|dbg)-", n)]
         found = [name for name in found if re.search(r"\d+\.\d+\.\d+", name)]
@@ -90,8 +94,15 @@ def _kernel_packages(apt: Apt, version: str | None) -> list[str]:
     return packages + ([name for name in extra if apt.knows(name)] if "generic" in release else [])
 
 
-def _from_packages(apt: Apt, version: str | None, work: Path, progress: Progress) -> Path:
-    packages = _kernel_packages(apt, version)
+def _fetch_tools(apt: Apt, work: Path, tools: Path, progress: Progress) -> None:
+    apt.knows(TOOLS[0])
+    progress(f"fetching {' '.join(TOOLS)} (not installed, only unpacked)")
+    unpack(apt.download(apt.with_missing_dependencies(TOOLS), work / "packages"), tools)
+    for name in _UNWANTED:
+        shutil.rmtree(tools / name, ignore_errors=True)
+
+
+def _fetch_kernel(apt: Apt, packages: list[str], work: Path, progress: Progress) -> Path:
     progress(f"fetching {' '.join(packages)} (some 110 MB, once)")
     unpack(apt.download(packages, work / "kernel-packages"), work / "kernel")
     return next((work / "kernel" / "boot").glob("vmlinuz-*"))
@@ -122,11 +133,31 @@ def image_key(kernel: str | None) -> str:
     for path in [*sorted(GUEST_SOURCES.iterdir()), *(GUEST_SOURCES.parent / n for n in _SELF)]:
         if path.is_file():
             digest.update(path.read_bytes())
-    digest.update(Path("/etc/os-release").read_bytes())
-    if kernel is not None and os.sep in kernel:
-        digest.update(str(Path(kernel).stat().st_mtime_ns).encode())
+    for path in (Path("/etc/os-release"), *([Path(kernel)] if is_file(kernel) else [])):
+        with contextlib.suppress(OSError):  # what is missing is told by needs.py
+            digest.update(str(path.stat().st_mtime_ns).encode())
     digest.update((kernel or "").encode())
     return digest.hexdigest()[:12]
+
+
+def is_file(kernel: str | None) -> TypeGuard[str]:
+    """Whether a kernel was named by its file, and not by its version."""
+    return kernel is not None and os.sep in kernel
+
+
+def cached_image(kernel: str | None) -> Image | None:
+    """Return the image for a kernel, or None if it has to be prepared."""
+    key = image_key(kernel)
+    folder = cache_folder() / f"image-{key}"
+    if not folder.is_dir():
+        return None
+    note_use(folder)
+    return Image(
+        kernel=folder / "vmlinux",
+        initramfs=folder / "initramfs",
+        kernel_version=(folder / "kernel-version").read_text(encoding="utf-8"),
+        key=key,
+    )
 
 
 def prepare_image(kernel: str | None, progress: Progress) -> Image:
@@ -139,19 +170,22 @@ def prepare_image(kernel: str | None, progress: Progress) -> Image:
     Raises:
         RigError: something could not be fetched, compiled or found.
     """
+    if (found := cached_image(kernel)) is not None:
+        return found
     cache = private_folder(cache_folder())
-    key = image_key(kernel)
-    folder = cache / f"image-{key}"
-    if not folder.is_dir():
-        with locked(cache / "lock"):
-            if not folder.is_dir():
-                _make(cache, kernel, folder, progress)
-    return Image(
-        kernel=folder / "vmlinux",
-        initramfs=folder / "initramfs",
-        kernel_version=(folder / "kernel-version").read_text(encoding="utf-8"),
-        key=key,
-    )
+    with locked(cache / "lock"):
+        if cached_image(kernel) is None:
+            try:
+                _make(cache, kernel, cache / f"image-{image_key(kernel)}", progress)
+            except OSError as error:
+                raise RigError(
+                    f"the image cannot be made in {cache}: {error}; free some space, or name "
+                    "another folder by RDMAQ_RIG_CACHE"
+                ) from error
+    made = cached_image(kernel)
+    if made is None:
+        raise RigError(f"the image in {cache} was removed at once; try again")
+    return made
 
 
 def _make(cache: Path, kernel: str | None, folder: Path, progress: Progress) -> None:
@@ -160,25 +194,24 @@ def _make(cache: Path, kernel: str | None, folder: Path, progress: Progress) -> 
         shutil.rmtree(stale, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix="making-", dir=cache))
     try:
+        agent = compile_agent(work).read_bytes()  # first: it fails at once, before any download
         apt = Apt(cache)
-        apt.knows(TOOLS[0])
-        progress(f"fetching {' '.join(TOOLS)} (not installed, only unpacked)")
+        packages = [] if is_file(kernel) else _kernel_packages(apt, kernel)
         tools = work / "tools"
-        unpack(apt.download(apt.with_missing_dependencies(TOOLS), work / "packages"), tools)
-        for name in _UNWANTED:
-            shutil.rmtree(tools / name, ignore_errors=True)
-        if kernel is not None and os.sep in kernel:
+        tools.mkdir()
+        if host_is_debian():  # elsewhere the guest uses the host's own
+            _fetch_tools(apt, work, tools, progress)
+        if is_file(kernel):
             path = Path(kernel).resolve()
         else:
-            path = _from_packages(apt, kernel, work, progress)
-        progress("preparing kernel, initramfs and agent")
+            path = _fetch_kernel(apt, packages, work, progress)
+        progress("preparing kernel and initramfs")
         data = path.read_bytes()
         release = _release_of(data, path)
         modules = Modules(_modules_of(path, release)).load_order(MODULES)
         ready = work / "ready"
         ready.mkdir()
         (ready / "vmlinux").write_bytes(elf_kernel(data))
-        agent = compile_agent(work).read_bytes()
         (ready / "initramfs").write_bytes(guest_archive(agent, modules, tools))
         (ready / "kernel-version").write_text(release, encoding="utf-8")
         ready.rename(folder)

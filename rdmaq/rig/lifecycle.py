@@ -5,16 +5,22 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shutil
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rdmaq.rig import machine, needs, snapshot, state, wires
+from rdmaq.rig import cache, hosts, machine, native, needs, snapshot, state, wires
 from rdmaq.rig.errors import GuestFailed, RigError
-from rdmaq.rig.image import Image, image_key, prepare_image
-from rdmaq.rig.paths import cache_folder, locked, private_folder, runtime_folder
+from rdmaq.rig.image import Image, cached_image, prepare_image
+from rdmaq.rig.paths import (
+    cache_folder,
+    cache_lock,
+    locked,
+    private_folder,
+    rig_locked,
+    runtime_folder,
+)
 from rdmaq.rig.qemu import Guest
 from rdmaq.rig.state import Node, State
 
@@ -23,6 +29,11 @@ IDLE_SECONDS = 3600
 KVM_TRIAL_SECONDS = 15.0
 
 Progress = Callable[[str], None]
+
+
+def kvm_refused() -> Path:
+    """Return where it is noted that KVM was tried in vain."""
+    return cache_folder() / "kvm-refused"
 
 
 def _silent(text: str) -> None:
@@ -49,24 +60,6 @@ class Wish:
     shadows: Sequence[Path] = ()
 
 
-def environments_of(checkout: Path) -> list[Path]:
-    """Return the virtual environments that the guest should see by the cached way.
-
-    The checkout is mounted without a cache, where each import asks the host anew; and a guest has
-    a /tmp and /run of its own, which would hide an environment there.
-    """
-    found = {path.parent for path in checkout.glob("*/pyvenv.cfg")}
-    prefix = Path(sys.prefix)
-    if prefix.is_relative_to(checkout) or prefix.parts[1] in {"tmp", "run"}:
-        found.add(prefix)
-    return sorted(found)
-
-
-def lock_of(name: str) -> Path:
-    """Return the lock of a rig: it lies in the cache, since nothing else outlives a rig."""
-    return cache_folder() / "locks" / name
-
-
 def up(wish: Wish, progress: Progress = _silent) -> State:
     """Return the rig, started if it was not up; what a dead one left is removed first.
 
@@ -77,8 +70,9 @@ def up(wish: Wish, progress: Progress = _silent) -> State:
     """
     if not 1 <= wish.node_count <= NODES_MAX:
         raise RigError(f"a rig has 1 to {NODES_MAX} nodes, not {wish.node_count}")
-    private_folder(cache_folder())
-    with locked(lock_of(wish.name)):
+    if "\n" in f"{wish.checkout}{wish.shadows}":
+        raise RigError("a path with a line break cannot be mounted in a guest; rename the folder")
+    with rig_locked(wish.name):
         running = state.read(wish.name)
         if running is not None and running.is_whole:
             _must_be_as(running, wish)
@@ -86,17 +80,51 @@ def up(wish: Wish, progress: Progress = _silent) -> State:
         if running is not None or state.folder_of(wish.name).exists():
             progress("an earlier rig of this name died: removing what it left")
             state.sweep(wish.name)
+        image = cached_image(wish.kernel)
+        use_kvm = hosts.kvm_may_work(kvm_refused())
+        saves = not (wish.cold or use_kvm)
         needs.check(
             cache=cache_folder(),
             runtime=runtime_folder(),
             node_count=wish.node_count,
-            must_prepare=not (cache_folder() / f"image-{image_key(wish.kernel)}").is_dir(),
+            must_prepare=image is None,
+            must_save=saves and not snapshot.is_saved(image, wish.node_count),
             kernel=wish.kernel,
         )
-        return _start(wish, progress)
+        if image is None:
+            cache.prune()
+        with locked(cache_lock(), shared=True):
+            return _start(wish, use_kvm, progress)
+
+
+def build(kernel: str | None, progress: Progress = _silent) -> Image:
+    """Return what a rig boots from, fetched and prepared if it is not in the cache.
+
+    Raises:
+        MissingPrerequisite: something is not there; nothing was started.
+        RigError: something could not be fetched, compiled or found.
+    """
+    must_prepare = cached_image(kernel) is None
+    needs.check(
+        cache=cache_folder(),
+        runtime=runtime_folder(),
+        node_count=0,
+        must_prepare=must_prepare,
+        must_save=False,
+        kernel=kernel,
+    )
+    if must_prepare:
+        cache.prune()
+    with locked(cache_lock(), shared=True):
+        return prepare_image(kernel, progress)
 
 
 def _must_be_as(running: State, wish: Wish) -> None:
+    if running.native:
+        raise RigError(
+            f"rig {wish.name!r} is up already, native, with device {running.native}; "
+            "run `rdmaq rig down` first, or give this one a name of its own (--name)"
+        )
     differs = [
         f"{what} {is_} instead of {wanted}"
         for what, is_, wanted in (
@@ -104,7 +132,7 @@ def _must_be_as(running: State, wish: Wish) -> None:
             ("kernel", running.kernel, wish.kernel),
             ("checkout", running.checkout, str(wish.checkout)),
         )
-        if is_ != wanted and not running.native
+        if is_ != wanted
     ]
     if differs:
         raise RigError(
@@ -113,7 +141,7 @@ def _must_be_as(running: State, wish: Wish) -> None:
         )
 
 
-def _start(wish: Wish, progress: Progress) -> State:
+def _start(wish: Wish, use_kvm: bool, progress: Progress) -> State:
     image = prepare_image(wish.kernel, progress)
     private_folder(runtime_folder())
     rig = State(
@@ -126,7 +154,7 @@ def _start(wish: Wish, progress: Progress) -> State:
         rig_id=secrets.randbits(16),
         token=secrets.token_hex(16),
         shadows=[str(path) for path in wish.shadows],
-        use_kvm=needs.cpu_has_virtualisation(),
+        use_kvm=use_kvm,
     )
     try:
         for node in range(wish.node_count):
@@ -173,7 +201,10 @@ def start_node(rig: State, image: Image, node: int, progress: Progress) -> Node:
         try:
             return _start_cold(rig, guest, node, seconds=KVM_TRIAL_SECONDS)
         except GuestFailed:
-            progress("KVM is offered but does not boot a guest: emulating")
+            progress(
+                "KVM is offered but does not boot a guest: emulating, until this machine reboots"
+            )
+            hosts.note_kvm_refused(kvm_refused())
             rig.use_kvm = False
             guest = replace(guest, use_kvm=False)
     if rig.cold:
@@ -214,12 +245,14 @@ def _start_cold(
 def _introduce(
     rig: State, guest: Guest, process: machine.Process, node: int, *, resumed: bool
 ) -> Node:
+    inside = [path for path in rig.shadows if Path(path).is_relative_to(rig.checkout)]
     lines = [
         f"token {rig.token}",
         f"idle {rig.idle_seconds}",
         "host",
+        *(f"shadow {path}" for path in rig.shadows if path not in inside),
         f"checkout {rig.checkout}",
-        *(f"shadow {path}" for path in rig.shadows),
+        *(f"shadow {path}" for path in inside),
         *wires.configuration(node, rig.node_count, rig.rig_id),
     ]
     machine.configure(guest, lines)
@@ -229,29 +262,18 @@ def _introduce(
 
 def down(name: str) -> bool:
     """End a rig and remove all that it left but the cache; False when there was none."""
-    with locked(lock_of(name)):
+    with rig_locked(name):
         running = state.read(name)
-        if running is None and not state.folder_of(name).exists():
-            return False
+        was_there = running is not None or state.folder_of(name).exists()
         if running is not None:
+            if running.native:
+                native.take_away(running)
             for node in running.nodes:
                 node.process.end()
         state.sweep(name)
         with contextlib.suppress(OSError):
             runtime_folder().rmdir()  # the last one out
-    return True
-
-
-def clean(progress: Progress = _silent) -> None:
-    """Remove the cache: kernels, initramfs, snapshots.
-
-    Raises:
-        RigError: a rig of this user is up, and uses it.
-    """
-    if up_now := [n for n in state.names() if (s := state.read(n)) is not None and s.is_whole]:
-        raise RigError(f"in use by rig {', '.join(up_now)}; run `rdmaq rig down --all` first")
-    shutil.rmtree(cache_folder(), ignore_errors=True)
-    progress(f"removed {cache_folder()}")
+    return was_there
 
 
 def remove_node_folder(rig: State, node: int) -> None:

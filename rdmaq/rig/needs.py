@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import shutil
 from pathlib import Path
 
 from rdmaq.rig.errors import MissingPrerequisite
-from rdmaq.rig.qemu import MEMORY_MIB, QEMU
+from rdmaq.rig.hosts import disk_free_mib, host_is_debian, memory_available_mib
+from rdmaq.rig.image import is_file
+from rdmaq.rig.qemu import MEMORY_MIB, QEMU, qemu_version
 
-# While an image is made: packages (110 MB), unpacked (120), kernel and initramfs (90); a snapshot
-# holds what the guest has touched of its memory (some 300).
-DISK_MIB_TO_PREPARE = 900
-DISK_MIB_TO_RUN = 100
+# While an image is made: packages (115 MB), unpacked (650), kernel and initramfs (90). A snapshot
+# holds what the guest has touched of its memory (some 130).
+DISK_MIB_TO_PREPARE = 1000
+DISK_MIB_TO_SAVE = 250
+DISK_MIB_TO_RUN = 16
 # What a guest is seen to use; its 1 GiB is an upper bound that few reach.
 MEMORY_MIB_PER_NODE = MEMORY_MIB * 3 // 4
 
@@ -32,36 +36,30 @@ _PROGRAMS_ON_OTHER_HOSTS = {
 }
 
 
-def host_is_debian() -> bool:
-    """Whether packages can be fetched here as on Debian or Ubuntu."""
-    try:
-        text = Path("/etc/os-release").read_text(encoding="utf-8")
-    except OSError:
-        return False
-    words = [
-        word
-        for line in text.splitlines()
-        if line.startswith(("ID=", "ID_LIKE="))
-        for word in line.partition("=")[2].strip("\"'").split()
+def _too_old(node_count: int) -> bool:
+    """Whether this QEMU lacks `-netdev dgram`, the wire between nodes (since 7.2)."""
+    found = re.search(r"version (\d+)\.(\d+)", qemu_version())
+    return node_count > 1 and found is not None and (int(found[1]), int(found[2])) < (7, 2)
+
+
+def _missing_programs() -> list[str]:
+    programs = _PROGRAMS_TO_PREPARE if host_is_debian() else _PROGRAMS_ON_OTHER_HOSTS
+    path = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"
+    return [
+        f"{name} is missing; {cure}"
+        for name, cure in programs.items()
+        if not shutil.which(name, path=path)
     ]
-    return bool({"debian", "ubuntu"} & set(words))
-
-
-def _memory_available_mib() -> int:
-    for line in Path("/proc/meminfo").read_text(encoding="utf-8").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) // 1024
-    return 0
-
-
-def _disk_free_mib(path: Path) -> int:
-    while not path.exists():
-        path = path.parent
-    return shutil.disk_usage(path).free >> 20
 
 
 def missing(
-    *, cache: Path, runtime: Path, node_count: int, must_prepare: bool, kernel: str | None
+    *,
+    cache: Path,
+    runtime: Path,
+    node_count: int,
+    must_prepare: bool,
+    must_save: bool,
+    kernel: str | None,
 ) -> list[str]:
     """Return what this machine lacks for a rig, each with its cure; empty when nothing."""
     found = []
@@ -69,26 +67,29 @@ def missing(
         found.append(f"the rig runs on x86-64, this is {platform.machine()}; use such a machine")
     if shutil.which(QEMU) is None:
         found.append(f"{QEMU} is missing; apt-get install qemu-system-x86")
-    on_debian = host_is_debian()
+    elif _too_old(node_count):
+        found.append(f"{QEMU} is older than 7.2, which several nodes need; use one node")
     if must_prepare:
-        if not on_debian and (kernel is None or os.sep not in kernel):
+        if not host_is_debian() and not is_file(kernel):
             found.append(
                 "kernels are fetched on Debian and Ubuntu only; name one with its modules beside "
                 "it: --kernel FILE"
             )
-        programs = _PROGRAMS_TO_PREPARE if on_debian else _PROGRAMS_ON_OTHER_HOSTS
-        found += [f"{p} is missing; {cure}" for p, cure in programs.items() if not shutil.which(p)]
-        if kernel is not None and os.sep in kernel and not Path(kernel).is_file():
+        found += _missing_programs()
+        if is_file(kernel) and not Path(kernel).is_file():
             found.append(f"there is no kernel {kernel}; name a vmlinuz file")
-    needed = DISK_MIB_TO_PREPARE if must_prepare else DISK_MIB_TO_RUN
-    for name, path, mib in (("RDMAQ_RIG_CACHE", cache, needed), ("RDMAQ_RIG_RUNTIME", runtime, 16)):
-        if (free := _disk_free_mib(path)) < mib:
+    needed = DISK_MIB_TO_PREPARE * must_prepare + DISK_MIB_TO_SAVE * must_save
+    for name, path, mib in (
+        ("RDMAQ_RIG_CACHE", cache, needed or DISK_MIB_TO_RUN),
+        ("RDMAQ_RIG_RUNTIME", runtime, DISK_MIB_TO_RUN),
+    ):
+        if (free := disk_free_mib(path)) < mib:
             found.append(
                 f"{path} has {free} MiB left, {mib} are needed; free some, or name another folder "
                 f"by {name}"
             )
     wanted = node_count * MEMORY_MIB_PER_NODE
-    if (available := _memory_available_mib()) < wanted:
+    if (available := memory_available_mib()) < wanted:
         found.append(
             f"{available} MiB of memory are available, {wanted} are needed for {node_count} "
             "node(s); end something, or use fewer nodes"
@@ -97,7 +98,13 @@ def missing(
 
 
 def check(
-    *, cache: Path, runtime: Path, node_count: int, must_prepare: bool, kernel: str | None
+    *,
+    cache: Path,
+    runtime: Path,
+    node_count: int,
+    must_prepare: bool,
+    must_save: bool,
+    kernel: str | None,
 ) -> None:
     """Return when nothing is missing.
 
@@ -109,14 +116,8 @@ def check(
         runtime=runtime,
         node_count=node_count,
         must_prepare=must_prepare,
+        must_save=must_save,
         kernel=kernel,
     )
     if found:
         raise MissingPrerequisite("no rig on this machine yet: " + "; and ".join(found))
-
-
-def cpu_has_virtualisation() -> bool:
-    """Whether KVM is worth a trial: the processor says so, and we may open its device."""
-    text = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    flags = next((line for line in text.splitlines() if line.startswith("flags")), "").split()
-    return bool({"vmx", "svm"} & set(flags)) and os.access("/dev/kvm", os.R_OK | os.W_OK)

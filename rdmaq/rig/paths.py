@@ -12,7 +12,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rdmaq.rig.errors import RigError
@@ -26,9 +26,15 @@ def private_folder(path: Path) -> Path:
     Raises:
         RigError: it belongs to somebody else, or others may write to it.
     """
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    status = path.stat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o022:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status, own = path.stat(), path.lstat()  # a link is as trustworthy as who made it
+    except OSError as error:
+        raise RigError(
+            f"{path} cannot be made: {error.strerror}; make it a folder of your own, or name "
+            "another by RDMAQ_RIG_CACHE or RDMAQ_RIG_RUNTIME"
+        ) from error
+    if {status.st_uid, own.st_uid} != {os.getuid()} or status.st_mode & 0o022:
         raise RigError(
             f"{path} cannot be used: it belongs to another user, or others may write to it; "
             "remove it, or name another by RDMAQ_RIG_CACHE or RDMAQ_RIG_RUNTIME"
@@ -82,13 +88,62 @@ def rig_name(checkout: Path, named: str | None = None) -> str:
     return name
 
 
+class LockHeld(Exception):
+    """Somebody else holds a lock that was not to be waited for."""
+
+
 @contextmanager
-def locked(path: Path) -> Iterator[None]:
-    """Hold an exclusive lock on a file while the block runs; the kernel frees it if we die."""
-    private_folder(path.parent)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+def locked(path: Path, *, shared: bool = False, wait: bool = True) -> Iterator[None]:
+    """Hold a lock on a file while the block runs; the kernel frees it if we die.
+
+    The holder of an exclusive lock may remove its file: who waits for it then makes a new one.
+
+    Raises:
+        LockHeld: somebody has it, and `wait` is False.
+    """
+    how = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+    while True:
+        private_folder(path.parent)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, how if wait else how | fcntl.LOCK_NB)
+            if _is_still(path, descriptor):
+                yield
+                return
+        except BlockingIOError:
+            raise LockHeld(path) from None
+        finally:
+            os.close(descriptor)
+
+
+def _is_still(path: Path, descriptor: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
+        return os.path.samestat(path.stat(), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
+
+
+@contextmanager
+def rig_locked(name: str) -> Iterator[None]:
+    """Hold the lock of a rig while the block runs.
+
+    It lies in the cache, since nothing else outlives a rig, and goes when the rig is gone.
+    """
+    path = cache_folder() / "locks" / name
+    with locked(path):
+        try:
+            yield
+        finally:
+            if not (runtime_folder() / name).exists():
+                path.unlink(missing_ok=True)
+
+
+def cache_lock() -> Path:
+    """Return the lock that is shared by who uses the cache, and exclusive to who empties it."""
+    return cache_folder() / "use.lock"
+
+
+def note_use(folder: Path) -> None:
+    """Note that an entry of the cache was used now; the one used longest ago goes first."""
+    with suppress(OSError):
+        os.utime(folder)

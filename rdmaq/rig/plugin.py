@@ -41,10 +41,16 @@ def pytest_configure(config: pytest.Config) -> None:
     """Register the marker, and the runner where tests go elsewhere."""
     config.addinivalue_line("markers", "rdma: needs an RDMA device (runs inside --rdmaq-rig)")
     if config.option.rdmaq_rig and os.environ.get(INNER) != "1":
-        from rdmaq.rig.host_tests import RigRunner
+        from rdmaq.rig.host_tests import GuestProtocol, RigRunner
 
+        if getattr(config.option, "numprocesses", None):
+            raise pytest.UsageError(
+                "--rdmaq-rig runs its tests in one guest: leave xdist's -n out, or run the tests "
+                "marked rdma by themselves (-m rdma)"
+            )
         runner = RigRunner(config, config.option.rdmaq_rig_kernel)
         config.pluginmanager.register(runner, "rdmaq-rig-runner")
+        config.pluginmanager.register(GuestProtocol(runner), "rdmaq-rig-protocol")
 
 
 @pytest.hookimpl(tryfirst=True)

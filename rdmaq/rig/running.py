@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import select
 import signal
+import stat
 import struct
-import subprocess
 import sys
 import termios
 import tty
@@ -17,12 +18,16 @@ from pathlib import Path
 from types import FrameType
 
 from rdmaq.rig import frames
-from rdmaq.rig.errors import CommandNotRun, NoRig
-from rdmaq.rig.session import TIMED_OUT, Session
+from rdmaq.rig.errors import NoRig
+from rdmaq.rig.session import Session
 from rdmaq.rig.state import State
 
 # What says where a program runs, not how: the guest has its own.
-_OWN_SETTINGS = ("RDMAQ_RIG_RUNTIME", "SSH_AUTH_SOCK", "DBUS_SESSION_BUS_ADDRESS", "DISPLAY")
+_OWN_SETTINGS = (
+    "RDMAQ_RIG_RUNTIME", "RDMAQ_RUNTIME_DIR", "TMPDIR", "TMP", "TEMP", "SSH_AUTH_SOCK",
+    "DBUS_SESSION_BUS_ADDRESS", "DISPLAY",
+)  # fmt: skip
+_SYSTEM_TOOLS = ("/usr/sbin", "/sbin")  # `ip`, `tc` and `rdma`, which a user has the right to use
 _FORWARDED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
@@ -53,12 +58,14 @@ def open_session(
         node: the guest's number, from 0.
         terminal: rows and columns of a terminal for it, or None for three pipes.
         folder: the working directory; the caller's own by default.
-        environment: all settings; the caller's own by default.
+        environment: all settings, the caller's own by default; those that name things of the host
+            alone (TMPDIR, sockets) are left out, and the system's tools are added to PATH.
         as_root: run as root instead of as the caller. The host's files stay as they are guarded.
 
     Raises:
         NoRig: that node does not run.
         GuestDied: it does not answer.
+        CommandNotRun: arguments and environment are more than a command may have.
     """
     if not 0 <= node < len(rig.nodes):
         raise NoRig(f"rig {rig.name!r} has {len(rig.nodes)} node(s), there is no node {node}")
@@ -67,26 +74,37 @@ def open_session(
             f"node {node} of rig {rig.name!r} is dead (idle for long, killed, or crashed: "
             "`rdmaq rig log` tells); start it again: rdmaq rig up"
         )
-    settings = dict(os.environ if environment is None else environment)
-    for name in _OWN_SETTINGS:
-        settings.pop(name, None)
-    if "XDG_RUNTIME_DIR" in settings:
-        settings["XDG_RUNTIME_DIR"] = f"/run/user/{0 if as_root else os.getuid()}"
-    settings |= {
+    if rig.is_paused(node):
+        raise NoRig(
+            f"node {node} of rig {rig.name!r} is paused and would not answer; let it go on: "
+            "rdmaq rig heal"
+        )
+    user = 0 if as_root else os.getuid()
+    settings = _in_guest(os.environ if environment is None else environment, user) | {
         "RDMAQ_RIG": rig.name,
         "RDMAQ_RIG_NODE": str(node),
         "RDMAQ_RIG_ID": str(rig.rig_id),
     }
     request = frames.Request(
         arguments=arguments,
-        folder=str(folder or Path.cwd()),
+        folder=str(Path.cwd() / (folder or "")),
         environment=settings,
-        user=0 if as_root else os.getuid(),
+        user=user,
         group=0 if as_root else os.getgid(),
         groups=(0,) if as_root else os.getgroups(),
         terminal=terminal,
     )
     return Session(rig.nodes[node].port, rig.token, request)
+
+
+def _in_guest(settings: Mapping[str, str], user: int) -> dict[str, str]:
+    """Return an environment as it makes sense in a guest, which has a /tmp of its own."""
+    kept = {name: value for name, value in settings.items() if name not in _OWN_SETTINGS}
+    if "XDG_RUNTIME_DIR" in kept:
+        kept["XDG_RUNTIME_DIR"] = f"/run/user/{user}"
+    path = kept.get("PATH", "/usr/bin:/bin").split(":")
+    kept["PATH"] = ":".join([*path, *(place for place in _SYSTEM_TOOLS if place not in path)])
+    return kept
 
 
 def run(
@@ -128,10 +146,24 @@ def forget_host_files(rig: State, *, node: int = 0) -> None:
     run(rig, words, node=node, as_root=True, folder=Path("/"))
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def _write_all(descriptor: int, data: bytes, session: Session, wake: int) -> None:
+    """Write to a stream of ours; whoever does not read it holds up neither signals nor time."""
     view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+        while view:
+            view = view[os.write(descriptor, view) :]
+        return
+    poller = select.poll()
+    poller.register(descriptor, select.POLLOUT)
+    poller.register(wake, select.POLLIN)
+    while view and session.status is None:
+        left = session.seconds_left()
+        for ready, _ in poller.poll(None if left is None else left * 1000):
+            if ready == wake:
+                os.read(wake, 512)
+            else:  # a pipe that is ready takes this much without waiting
+                view = view[os.write(descriptor, view[: select.PIPE_BUF]) :]
+        session.attend()
 
 
 @contextlib.contextmanager
@@ -145,7 +177,9 @@ def _signals_forwarded(session: Session) -> Iterator[int]:
         nonlocal interrupts
         interrupts += number == signal.SIGINT
         # Whoever presses Ctrl-C a third time wants it gone.
-        session.send_signal(signal.SIGKILL if interrupts > 2 else number)
+        if interrupts > 2:
+            session.abandon()
+        session.send_signal(number)
 
     def resize(_number: int, _frame: FrameType | None) -> None:
         session.send_window(*terminal_size())
@@ -181,7 +215,8 @@ def stream(session: Session, *, stdin: bool = True, timeout: float | None = None
         CommandNotRun: it could not be started.
         GuestDied: the guest went away.
     """
-    sys.stdout.flush()
+    if sys.stdout is not None:  # its descriptor was closed when we began
+        sys.stdout.flush()
     descriptor = {frames.OUTPUT: 1, frames.ERROR: 2}
     try:
         if not stdin:
@@ -190,27 +225,13 @@ def stream(session: Session, *, stdin: bool = True, timeout: float | None = None
             for kind, data in session.events(
                 stdin=0 if stdin else None, timeout=timeout, wake=wake
             ):
-                _write_all(descriptor[kind], data)
+                _write_all(descriptor[kind], data, session, wake)
     except BrokenPipeError:
         return 128 + signal.SIGPIPE  # as the command itself would have died of it
     finally:
         session.close()
     assert session.status is not None, "events() ends with a status or an exception"
     return session.status
-
-
-def run_here(
-    arguments: Sequence[str], *, timeout: float | None = None, folder: Path | None = None
-) -> int:
-    """Run a command on this machine, as a native rig does; returns a shell's status."""
-    try:
-        return subprocess.run(list(arguments), timeout=timeout, cwd=folder).returncode % 256
-    except subprocess.TimeoutExpired:
-        return TIMED_OUT
-    except FileNotFoundError as error:
-        raise CommandNotRun(f"{arguments[0]}: {error.strerror}", status=127) from error
-    except PermissionError as error:
-        raise CommandNotRun(f"{arguments[0]}: {error.strerror}", status=126) from error
 
 
 def stream_terminal(session: Session) -> int:

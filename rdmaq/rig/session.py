@@ -18,7 +18,7 @@ from rdmaq.rig.errors import CommandNotRun, GuestDied
 TIMED_OUT: Final = 124  # as timeout(1) of GNU coreutils exits
 GRACE_SECONDS: Final = 2.0  # between SIGTERM and SIGKILL of a command whose time is over
 _CHUNK_BYTES: Final = 1 << 16
-_QUEUED_BYTES_MAX: Final = 1 << 18
+_UNSENT_BYTES_MAX: Final = 1 << 18  # no more is read from the user than the guest takes
 
 
 class Session:
@@ -28,7 +28,10 @@ class Session:
         self.status: int | None = None
         self.timed_out = False
         hello = frames.pack(frames.TOKEN, token.encode())
-        hello += frames.pack(frames.REQUEST, request.pack(time.time_ns()))
+        try:
+            hello += frames.pack(frames.REQUEST, request.pack(time.time_ns()))
+        except ValueError as error:
+            raise CommandNotRun(f"{request.arguments[0][:100]}: {error}", status=126) from error
         self._queued = bytearray(hello)
         try:
             self._socket = socket.create_connection(("127.0.0.1", port), timeout=10)
@@ -39,8 +42,13 @@ class Session:
         self._name = request.arguments[0]
         self._folder = request.folder
         self._reader = frames.Reader()
+        self._input = bytearray()  # not sent: beyond what the agent has room for
+        self._input_at_agent_bytes = 0
         self._input_is_watched = False
         self._input_ended = False
+        self._end_is_sent = False
+        self._deadline: float | None = None
+        self._late_steps = [signal.SIGTERM, signal.SIGKILL]
         self._selector = selectors.PollSelector()
         self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._socket.setblocking(False)
@@ -55,9 +63,20 @@ class Session:
 
     def send_input(self, data: bytes) -> None:
         """Queue bytes for the command's standard input; empty ones end it."""
-        for start in range(0, len(data), frames.PAYLOAD_BYTES_MAX):
-            self._send(frames.INPUT, data[start : start + frames.PAYLOAD_BYTES_MAX])
-        if not data:
+        self._input += data
+        self._input_ended = self._input_ended or not data
+        self._send_what_fits()
+
+    def _send_what_fits(self) -> None:
+        """Keep to the window: a signal must not wait behind input that nobody reads."""
+        while self._input and self._input_at_agent_bytes < frames.INPUT_WINDOW_BYTES:
+            room = frames.INPUT_WINDOW_BYTES - self._input_at_agent_bytes
+            part = bytes(self._input[: min(_CHUNK_BYTES, room)])
+            del self._input[: len(part)]
+            self._input_at_agent_bytes += len(part)
+            self._send(frames.INPUT, part)
+        if self._input_ended and not self._input and not self._end_is_sent:
+            self._end_is_sent = True
             self._send(frames.INPUT)
 
     def send_signal(self, number: int) -> None:
@@ -75,7 +94,8 @@ class Session:
 
         Args:
             stdin: a descriptor to read its standard input from.
-            timeout: seconds; then the command gets SIGTERM, and SIGKILL two seconds later.
+            timeout: seconds; then the command gets SIGTERM, and SIGKILL two seconds later; a guest
+                that does not tell of its end in two more is not waited for.
             wake: a descriptor that, when readable, only makes the loop look at its queue; what is
                 read from it is thrown away (signal.set_wakeup_fd).
 
@@ -86,13 +106,10 @@ class Session:
         self._selector.register(self._socket, selectors.EVENT_READ, "socket")
         if wake is not None:
             self._selector.register(wake, selectors.EVENT_READ, "wake")
-        deadline = None if timeout is None else time.monotonic() + timeout
+        self._deadline = None if timeout is None else time.monotonic() + timeout
         while self.status is None:
-            if deadline is not None and time.monotonic() >= deadline:
-                deadline = self._end_late_command()
             self._watch(stdin)
-            left = None if deadline is None else max(0.0, deadline - time.monotonic())
-            for key, ready in self._selector.select(left):
+            for key, ready in self._selector.select(self.seconds_left()):
                 if key.data == "wake":
                     os.read(key.fd, 512)
                 elif key.data == "stdin":
@@ -102,21 +119,37 @@ class Session:
                         self._flush()
                     if ready & selectors.EVENT_READ:
                         yield from self._receive()
+            self.attend()
 
-    def _end_late_command(self) -> float:
-        if not self.timed_out:
+    def seconds_left(self) -> float | None:
+        """Return the time until `attend()` has something to do; None: no such time."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def attend(self) -> None:
+        """End a command whose time is over, and send what is queued; never waits.
+
+        Whoever takes long between two events (its output is not read) calls it meanwhile. When the
+        command was killed and nobody told of its end, `status` is set and the events end.
+        """
+        if self._deadline is not None and time.monotonic() >= self._deadline:
             self.timed_out = True
-            self.send_signal(signal.SIGTERM)
-            return time.monotonic() + GRACE_SECONDS
-        self.send_signal(signal.SIGKILL)
-        return time.monotonic() + GRACE_SECONDS
+            self._deadline = time.monotonic() + GRACE_SECONDS
+            if self._late_steps:
+                self.send_signal(self._late_steps.pop(0))
+            else:
+                self.status = TIMED_OUT
+        if self._queued:
+            self._flush()
+
+    def abandon(self) -> None:
+        """Do not wait for the command's end any more; `close()` ends it."""
+        self.status = 128 + signal.SIGKILL
 
     def _watch(self, stdin: int | None) -> None:
         wanted = selectors.EVENT_READ | (selectors.EVENT_WRITE if self._queued else 0)
         self._selector.modify(self._socket, wanted, "socket")
-        # No more is read from the user while the guest does not take what was read before.
         if stdin is not None and not self._input_ended:
-            is_full = len(self._queued) >= _QUEUED_BYTES_MAX
+            is_full = len(self._input) >= _UNSENT_BYTES_MAX
             if is_full and self._input_is_watched:
                 self._selector.unregister(stdin)
             elif not is_full and not self._input_is_watched:
@@ -133,7 +166,6 @@ class Session:
         self.send_input(data)
         if not data:
             self._selector.unregister(descriptor)
-            self._input_ended = True
 
     def _flush(self) -> None:
         try:
@@ -157,6 +189,9 @@ class Session:
             if kind == frames.EXIT:
                 code = struct.unpack(">i", payload)[0]
                 self.status = TIMED_OUT if self.timed_out else code if code >= 0 else 128 - code
+            elif kind == frames.TAKEN:
+                self._input_at_agent_bytes -= struct.unpack(">I", payload)[0]
+                self._send_what_fits()
             elif kind == frames.FAILED:
                 raise self._not_run(payload.decode())
             else:

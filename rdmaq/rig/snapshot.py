@@ -17,7 +17,8 @@ from pathlib import Path
 
 from rdmaq.rig import machine, qemu
 from rdmaq.rig.errors import RigError
-from rdmaq.rig.paths import cache_folder, locked
+from rdmaq.rig.image import Image
+from rdmaq.rig.paths import cache_folder, locked, note_use
 from rdmaq.rig.qemu import Guest
 
 RESUME_SECONDS_MAX = 20.0
@@ -26,10 +27,21 @@ _CAPABILITIES = {"capabilities": [{"capability": "x-ignore-shared", "state": Tru
 
 def folder_of(guest: Guest) -> Path:
     """Return where the snapshot for such a guest is, or would be."""
-    words = qemu.machine_words(guest.image, guest.node_count, guest.use_kvm)
+    return _folder(guest.image, guest.node_count, guest.use_kvm)
+
+
+def _folder(image: Image, node_count: int, use_kvm: bool) -> Path:
+    words = qemu.machine_words(image, node_count, use_kvm)
+    # The devices are in command_line(), which is not called here: its source stands for them.
     text = "\0".join([*words, qemu.qemu_version(), Path(qemu.__file__).read_text("utf-8")])
-    key = hashlib.sha256(f"{guest.image.key}\0{text}".encode()).hexdigest()[:12]
-    return cache_folder() / f"snapshot-{key}"
+    text += str(node_count > 1)  # the wire between nodes is a device more
+    key = hashlib.sha256(text.encode()).hexdigest()[:12]
+    return cache_folder() / f"snapshot-{image.key}-{key}"
+
+
+def is_saved(image: Image | None, node_count: int) -> bool:
+    """Whether a guest of that image would resume."""
+    return image is not None and _folder(image, node_count, use_kvm=False).is_dir()
 
 
 def ensure(guest: Guest) -> Path:
@@ -40,6 +52,7 @@ def ensure(guest: Guest) -> Path:
     """
     folder = folder_of(guest)
     if folder.is_dir():
+        note_use(folder)
         return folder
     with locked(cache_folder() / "snapshot.lock"):
         for stale in cache_folder().glob("saving-*"):

@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rdmaq.rig.devices import SYSFS
 from rdmaq.rig.errors import NoRig
 from rdmaq.rig.machine import Process
 from rdmaq.rig.paths import runtime_folder
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +33,8 @@ class State:
     Attributes:
         rig_id: 16 bits, part of the MAC addresses.
         shadows: folders that the guests show as the host has them, cached and read-only.
-        native: the device that a native rig uses; `native_made` when the rig made it.
+        native: the device that a native rig uses.
+        native_interface: what the rig made that device on; empty when it was there before.
     """
 
     name: str
@@ -46,7 +48,7 @@ class State:
     token: str = ""
     shadows: list[str] = field(default_factory=list)
     native: str = ""
-    native_made: bool = False
+    native_interface: str = ""
     nodes: list[Node] = field(default_factory=list)
 
     @property
@@ -58,12 +60,20 @@ class State:
         """The runtime folder of one node."""
         return self.folder / f"node-{node}"
 
+    def pause_mark(self, node: int) -> Path:
+        """The file that says that a node was paused by us."""
+        return self.node_folder(node) / "paused"
+
+    def is_paused(self, node: int) -> bool:
+        """Whether a node was paused by us, and so answers nobody."""
+        return self.pause_mark(node).exists()
+
     @property
     def is_whole(self) -> bool:
-        """Whether every node's process still runs."""
-        return bool(self.native) or (
-            len(self.nodes) == self.node_count and all(n.process.is_alive for n in self.nodes)
-        )
+        """Whether every node's process still runs, or a native rig's device is still there."""
+        if self.native:
+            return (SYSFS / self.native).exists()
+        return len(self.nodes) == self.node_count and all(n.process.is_alive for n in self.nodes)
 
     def write(self) -> None:
         """Replace state.json as a whole."""

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from rdmaq import errors
+from rdmaq._fast import lib
 from rdmaq.shm import segment as segments
 from rdmaq.shm import wire
 from rdmaq.shm.dial import ask
@@ -16,15 +17,12 @@ from rdmaq.stream import schema as schemas
 from rdmaq.stream.cursor import Cursor
 
 
-def hand_over(
-    sock: socket.socket, request: dict[str, Any], *, deliver_from: int, wait_mode: int
-) -> Cursor:
+def hand_over(sock: socket.socket, request: dict[str, Any], wait_mode: int) -> Cursor:
     """Asks the node behind `sock` for a stream and opens what it grants.
 
     Args:
         sock: connected to the node; the cursor's own when this returns, else the caller's.
         request: names the stream, the schema that is expected and where to begin.
-        deliver_from: messages below this sequence were not asked for.
         wait_mode: RQ_WAIT_*.
 
     Raises:
@@ -32,6 +30,7 @@ def hand_over(
         SegmentError: what was granted fails its checks.
         RdmaqError: what the node answered.
     """
+    kind, value = request["start"], request["start_value"]
     answer, descriptors = ask(sock, request)
     pidfd = None
     try:
@@ -43,7 +42,8 @@ def hand_over(
             _checked_schema(segment.description),
             descriptors[1],
             grant,
-            deliver_from=deliver_from,
+            deliver_from=value if kind == lib.RQ_START_SEQUENCE else 0,
+            deliver_from_ns=value if kind == lib.RQ_START_WALL_NS else 0,
             sock=sock,
             pidfd=pidfd,
             wait_mode=wait_mode,

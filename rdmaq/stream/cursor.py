@@ -33,6 +33,7 @@ class Cursor:
         control_fd: the control page's descriptor; stays the caller's.
         grant: slot, position and sequence that the publisher gave.
         deliver_from: messages below this sequence were not asked for.
+        deliver_from_ns: nor those published before this time, ns since 1970; 0: any time.
         sock: the hand-over's socket, now this object's.
         pidfd: of the publisher's process, or None; now this object's.
         wait_mode: RQ_WAIT_*.
@@ -49,6 +50,7 @@ class Cursor:
         grant: tuple[int, int, int],
         *,
         deliver_from: int,
+        deliver_from_ns: int,
         sock: socket.socket,
         pidfd: int | None,
         wait_mode: int,
@@ -61,6 +63,8 @@ class Cursor:
                 f"{error_text(code)}; is the peer really an rdmaq node?"
             )
         self.handle = ffi.gc(out[0], lib.rq_reader_free)
+        if deliver_from_ns != 0:
+            lib.rq_reader_deliver_from_time(self.handle, deliver_from_ns)
         self.segment = segment
         self.dtype = dtype
         self.epoch = segment.description.epoch

@@ -130,15 +130,143 @@ def test_joiner_at_a_time_gets_what_was_published_then_or_later(link: Link, form
     assert (batch.sequence, batch.messages) == (6, sequences(6, 9))
 
 
-def test_joiner_at_a_time_before_all_gets_the_oldest_and_after_all_is_live(link: Link) -> None:
-    """A time outside of what the ring holds is no error."""
+def time_ns_of(sub: rdmaq.Subscription, sequence: int) -> int:
+    """When that message was published, by a subscriber that reads all of them one by one."""
+    while (batch := take(sub, max_messages=1)).sequence < sequence:
+        assert batch.gap is None
+    return batch.time_ns
+
+
+def test_joiner_at_a_time_before_all_misses_nothing_that_existed(link: Link) -> None:
+    """Nothing was written over: the first message comes first, and nothing is declared."""
+    pub = link.publish(first_sequence=7)
+    pub.send_many(sequences(7, 9))
+    sub = link.subscribe(start=np.datetime64("2001-01-01"))
+    assert take_messages(sub, 3) == sequences(7, 9)
+    assert sub.stats.lost_overrun == 0
+
+
+def test_joiner_at_a_time_before_all_that_the_ring_holds_is_told_what_is_gone(link: Link) -> None:
+    """Everything since the stream's first message was asked for, and most is written over."""
+    pub = link.publish(first_sequence=7)
+    lap(pub, link.transport.capacity_bytes)
+    sub, ledger = link.subscribe(start=np.datetime64("2001-01-01")), Ledger(7)
+    assert sub.position == 7
+    ledger.drain(sub)
+    assert [(gap.cause, gap.first) for gap in ledger.gaps] == [("overrun", 7)]
+    assert ledger.next_sequence == pub.next_sequence
+
+
+def test_joiner_at_a_time_whose_messages_are_gone_is_told_at_least_of_those(link: Link) -> None:
+    """The gap begins there or before, and near it for as long as the index goes back so far."""
+    pub, early = link.publish(), link.subscribe()
+    lap(pub, link.transport.capacity_bytes)
+    early.close()
+    early = link.subscribe()
+    wanted = pub.next_sequence
+    pub.send(message_of(wanted))
+    start_ns = time_ns_of(early, wanted)
+    goal_bytes = pub.stats.ring_bytes + link.transport.room_bytes + 2048
+    while pub.stats.ring_bytes < goal_bytes:
+        pub.send(message_of(pub.next_sequence))
+    near = link.subscribe(start=np.datetime64(start_ns, "ns"))
+    assert 1 < near.position <= wanted
+    lap(pub, link.transport.capacity_bytes)
+    far = link.subscribe(start=np.datetime64(start_ns, "ns"))
+    assert far.position == 1
+    for sub, first in ((near, near.position), (far, 1)):
+        ledger = Ledger(first)
+        ledger.drain(sub)
+        assert ledger.gaps[0].first == first
+        assert ledger.gaps[0].last >= wanted
+        assert ledger.next_sequence == pub.next_sequence
+
+
+@pytest.mark.parametrize("is_fresh", [True, False], ids=["fresh", "begun"])
+def test_joiner_at_a_time_to_come_gets_what_is_published_then_or_later(
+    link: Link, is_fresh: bool
+) -> None:
+    """Messages and losses go by until then; a live subscriber tells when each was published."""
     pub = link.publish()
+    if not is_fresh:
+        pub.send_many(sequences(1, 3))
+    live = link.subscribe()
+    start = np.datetime64(time.time_ns() + 200_000_000, "ns")
+    sub = link.subscribe(start=start)
+    assert sub.position == (0 if is_fresh else 4)
+    times: dict[int, np.datetime64] = {}
+    batch = None
+    while batch is None:
+        pub.send_gap(pub.next_sequence, pub.next_sequence + 1)
+        pub.send(message_of(pub.next_sequence))
+        for seen in live.batches(timeout=0, max_messages=1):
+            if seen.gap is None:
+                times[seen.sequence] = seen.time
+        batch = sub.poll(0.001)
+    first = batch.gap.first if batch.gap else batch.sequence
+    later = [sequence for sequence, at in times.items() if at >= start]
+    assert min(later) - 2 <= first <= min(later), "the loss before the message may be later, too"
+    assert len(later) < len(times)
+    ledger = Ledger(first)
+    ledger.take(batch)
+    ledger.drain(sub)
+    assert ledger.next_sequence == pub.next_sequence
+
+
+def test_joiner_at_a_time_to_come_that_never_comes_gets_the_end_only(link: Link) -> None:
+    """However much is published before, also more than the ring holds: nothing, and no gap."""
+    pub = link.publish()
+    sub = link.subscribe(start=datetime.datetime(2261, 1, 1, tzinfo=datetime.UTC))
+    for _ in range(3):
+        lap(pub, link.transport.capacity_bytes)
+        assert sub.poll(0) is None
+        assert sub.lag == 0
+    assert sub.stats.lost_overrun == sub.stats.messages == 0
+    pub.close()
+    with pytest.raises(rdmaq.EndOfStream):
+        sub.poll(0)
+
+
+def test_joiner_at_a_time_to_come_that_is_lapped_then_is_told_what_it_missed(link: Link) -> None:
+    """It looked once before that time, and not again until all of that was written over."""
+    pub = link.publish()
+    start = np.datetime64(time.time_ns() + 100_000_000, "ns")
+    sub = link.subscribe(start=start)
     pub.send_many(sequences(1, 3))
-    assert take(link.subscribe(start=np.datetime64("2001-01-01"))).sequence == 1
-    sub = link.subscribe(start=datetime.datetime(2200, 1, 1, tzinfo=datetime.UTC))
     assert sub.poll(0) is None
-    pub.send(message_of(4))
-    assert take(sub).sequence == 4
+    assert sub.position == 4
+    until = time.time_ns() + 150_000_000
+    while time.time_ns() < until:
+        pub.send(message_of(pub.next_sequence))
+    lap(pub, link.transport.capacity_bytes)
+    ledger = Ledger(4)
+    ledger.drain(sub)
+    assert [(gap.cause, gap.first) for gap in ledger.gaps] == [("overrun", 4)]
+    assert ledger.next_sequence == pub.next_sequence
+
+
+def test_every_sequence_that_the_ring_holds_is_found_among_frames_of_all_lengths(
+    link: Link,
+) -> None:
+    """Frames shorter than the index's stride, and longer than several of them, in a lapped ring."""
+    pub = link.publish()
+    rng = np.random.default_rng(3)
+    while pub.stats.ring_bytes < 3 * link.transport.capacity_bytes:
+        size = int(rng.choice([5, 60, 900, 2100, 7000]))
+        pub.send(message_of(pub.next_sequence, 2).ljust(size, b"."))
+    oldest = link.subscribe(start="oldest").position
+    assert oldest > 1
+    for start in range(oldest - 3, pub.next_sequence + 1):
+        with link.peer.subscribe("s", start=start) as sub:
+            batch = sub.poll(0, max_messages=1)
+            if start == pub.next_sequence:
+                assert batch is None
+            elif start < oldest:
+                assert batch is not None
+                assert batch.gap == rdmaq.Gap(start, oldest - 1, "overrun", pub.epoch)
+            else:
+                assert batch is not None
+                assert (batch.gap, batch.sequence) == (None, start)
 
 
 @pytest.mark.parametrize(

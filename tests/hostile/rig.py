@@ -10,7 +10,6 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rdmaq._fast import ffi, lib
@@ -49,7 +48,8 @@ class FakeNode:
         make_folder()
         self._script = script
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.bind(os.fspath(socket_path(name)))
+        self._path = socket_path(name)
+        self._socket.bind(os.fspath(self._path))
         self._socket.listen(16)
         self.connections: list[socket.socket] = []
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -74,15 +74,11 @@ class FakeNode:
     def __enter__(self) -> FakeNode:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._socket.shutdown(socket.SHUT_RDWR)
         self._thread.join()
         self._socket.close()
+        self._path.unlink()
         self.hang_up()
 
 

@@ -6,21 +6,10 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
-from tests.model.machine import (
-    ACQUIRE,
-    GHOSTS,
-    RELEASE,
-    Call,
-    Memory,
-    Step,
-    Store,
-    Thread,
-    View,
-    Violation,
-    join,
-)
+from tests.model.machine import Call, Memory, Store, Thread, View, Violation, join
 from tests.model.report import Found, Line, traced
 from tests.model.state import State, after_fence, after_load, at_time, got, with_thread
+from tests.model.steps import ACQUIRE, GHOSTS, RELEASE, Step
 
 
 class Explorer:

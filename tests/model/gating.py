@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tests.model.machine import (
+from tests.model.machine import Call, Program, Violation
+from tests.model.reading import all_done
+from tests.model.steps import (
     ACQUIRE,
     RELAXED,
     RELEASE,
-    Call,
-    Program,
-    Violation,
     choose,
     fence,
     ghost,
@@ -25,7 +24,6 @@ from tests.model.machine import (
     unlock,
     until,
 )
-from tests.model.reading import all_done
 
 CAPACITY, GUARD, END_RESERVE = 4, 1, 1
 ROOM = CAPACITY - GUARD - END_RESERVE

@@ -4,20 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tests.model.machine import (
-    ACQUIRE,
-    RELAXED,
-    RELEASE,
-    Call,
-    Program,
-    Violation,
-    choose,
-    fence,
-    ghost,
-    load,
-    store,
-)
+from tests.model.machine import Call, Program, Violation
 from tests.model.reading import all_done
+from tests.model.steps import ACQUIRE, RELAXED, RELEASE, choose, fence, ghost, load, store
 
 ENTRIES = 4  # RQ_LEDGER_ENTRIES is 4096
 GAPS = ((3, 4), (7, 8), (11, 12), (15, 16), (19, 20), (23, 24))

@@ -4,17 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tests.model.machine import (
-    ACQUIRE,
-    RELAXED,
-    Call,
-    Program,
-    Thread,
-    Violation,
-    choose,
-    fence,
-    load,
-)
+from tests.model.machine import Call, Program, Thread, Violation
 from tests.model.ring import (
     END,
     GAP,
@@ -27,6 +17,7 @@ from tests.model.ring import (
     truth_of,
     write_frame,
 )
+from tests.model.steps import ACQUIRE, RELAXED, choose, fence, load
 
 RESYNC_TRIES_MAX = 2  # 64 in C: what a third try finds, a later poll finds, too
 

@@ -8,21 +8,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tests.model.machine import (
-    ACQUIRE,
-    RELAXED,
-    RELEASE,
-    Call,
-    Program,
-    Violation,
-    fence,
-    ghost,
-    kill,
-    load,
-    store,
-    until,
-)
+from tests.model.machine import Call, Program, Violation
 from tests.model.reading import all_done
+from tests.model.steps import ACQUIRE, RELAXED, RELEASE, fence, ghost, kill, load, store, until
 
 CAPACITY, FRAMES = 4, 3
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tests.model.machine import RELAXED, RELEASE, Program, fence, store
+from tests.model.machine import Program
+from tests.model.steps import RELAXED, RELEASE, fence, store
 
 HEADER_WORDS = 2
 MESSAGES, GAP, HEARTBEAT, END = "messages", "gap", "heartbeat", "end"

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tests.model.machine import ACQUIRE, RELAXED, RELEASE, SEQ_CST, Store, Thread, View, join
+from tests.model.machine import Store, Thread, View, join
+from tests.model.steps import ACQUIRE, RELAXED, RELEASE, SEQ_CST
 
 
 class State(NamedTuple):

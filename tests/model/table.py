@@ -12,19 +12,8 @@ import itertools
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from tests.model.machine import (
-    ACQUIRE,
-    RELAXED,
-    RELEASE,
-    Call,
-    Program,
-    Thread,
-    Violation,
-    choose,
-    fence,
-    load,
-    store,
-)
+from tests.model.machine import Call, Program, Thread, Violation
+from tests.model.steps import ACQUIRE, RELAXED, RELEASE, choose, fence, load, store
 
 SLOTS = LINES = 2
 CPU, THREE_READS, ONE_READ, LINE_READ = "CPU", "three READs", "one READ", "a READ of whole lines"

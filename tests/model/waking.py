@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from tests.model.machine import (
+from tests.model.machine import Call, Program
+from tests.model.reading import all_done
+from tests.model.steps import (
     ACQUIRE,
     RELAXED,
     RELEASE,
     SEQ_CST,
-    Call,
-    Program,
     add,
     exchange,
     fence,
@@ -20,7 +20,6 @@ from tests.model.machine import (
     until,
     wake,
 )
-from tests.model.reading import all_done
 
 NOT_WAITING, FUTEX, SOCKET = 0, 1, 2
 

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rdmaq.rig import lifecycle
 from rdmaq.rig.lifecycle import Wish
 from rdmaq.rig.qemu import QEMU
+from rdmaq.rig.shadows import shadows_of
 
 ROOT = Path(__file__).parents[2]
 COMMAND = [sys.executable, "-c", "from rdmaq.cli import main; main()", "rig"]
@@ -35,5 +35,5 @@ def wish_for(name: str, *, node_count: int = 1, cold: bool = False) -> Wish:
         node_count=node_count,
         cold=cold,
         idle_seconds=600,
-        shadows=lifecycle.environments_of(ROOT),
+        shadows=shadows_of(ROOT),
     )

@@ -158,8 +158,9 @@ def test_dead_guest_is_told_and_the_next_up_recovers(rig: State) -> None:
 
 
 def test_too_long_a_command_line_is_refused_with_a_cure(rig: State) -> None:
-    with pytest.raises(ValueError, match="by a file"):
+    with pytest.raises(CommandNotRun, match="by a file") as caught:
         running.run(rig, ["echo", "x" * 2_000_000], folder=Path("/"))
+    assert caught.value.status == 126
 
 
 def test_command_not_run_carries_the_shell_status(rig: State) -> None:

@@ -35,10 +35,15 @@ def test_up_names_all_that_is_missing_and_starts_nothing(bare_machine: Path) -> 
 def test_memory_and_disk_are_asked_for_in_mib(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(needs, "_memory_available_mib", lambda: 100)
-    monkeypatch.setattr(needs, "_disk_free_mib", lambda _path: 5)
+    monkeypatch.setattr(needs, "memory_available_mib", lambda: 100)
+    monkeypatch.setattr(needs, "disk_free_mib", lambda _path: 5)
     found = needs.missing(
-        cache=tmp_path, runtime=tmp_path, node_count=2, must_prepare=False, kernel=None
+        cache=tmp_path,
+        runtime=tmp_path,
+        node_count=2,
+        must_prepare=False,
+        must_save=True,
+        kernel=None,
     )
     text = " and ".join(found)
     assert "100 MiB of memory are available, 1536 are needed for 2 node(s)" in text

@@ -1,4 +1,4 @@
-"""The C half of the stress run (board.c), built when needed, and its books in shared memory."""
+"""The C half of the stress runs, built when needed, and the books of `ring` in shared memory."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from cffi import FFI
 
 _FOLDER = Path(__file__).parent
 _BUILD = _FOLDER.parents[1] / ".build" / "stress"
+_HEADERS = sorted(_FOLDER.glob("*.h"))
 _FLAGS = ["-O2", "-g", "-shared", "-fPIC", "-Wall", "-Wextra", "-Werror"]
 
 
 def _build() -> Path:
-    """Compiles board.c, unless the library is newer."""
+    """Compiles the C files beside this one, unless the library is newer."""
     _BUILD.mkdir(parents=True, exist_ok=True)
-    library, sources = _BUILD / "board.so", [_FOLDER / "board.c", _FOLDER / "board.h"]
+    library, sources = _BUILD / "board.so", sorted(_FOLDER.glob("*.c"))
     with (_BUILD / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        newest = max(path.stat().st_mtime for path in sources)
+        newest = max(path.stat().st_mtime for path in [*sources, *_HEADERS])
         if not library.exists() or library.stat().st_mtime < newest:
             made = library.with_suffix(f".{os.getpid()}")  # others may have the old one mapped
             compiler = os.environ.get("CC", "cc")
-            subprocess.run([compiler, *_FLAGS, sources[0], "-o", made], check=True)
+            subprocess.run([compiler, *_FLAGS, *sources, "-o", made], check=True)
             made.replace(library)
     return library
 
 
 ffi = FFI()
-ffi.cdef((_FOLDER / "board.h").read_text().split("/* cffi: begin */")[1].split("/* cffi: end")[0])
+for _path in _HEADERS:
+    ffi.cdef(_path.read_text().split("/* cffi: begin */")[1].split("/* cffi: end")[0])
 lib: Any = ffi.dlopen(os.fspath(_build()))
 
 RECORD_BYTES: int = lib.BOARD_RECORD_BYTES

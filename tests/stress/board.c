@@ -88,9 +88,7 @@ uint64_t board_torn_messages(const uint8_t *data, const uint32_t *offsets, uint6
 
 /* ---- the publisher's books ---- */
 
-static void set(uint64_t *word, uint64_t value) {
-    __atomic_store_n(word, value, __ATOMIC_SEQ_CST);
-}
+static void set(uint64_t *word, uint64_t value) { __atomic_store_n(word, value, __ATOMIC_SEQ_CST); }
 
 static uint64_t get(const uint64_t *word) { return __atomic_load_n(word, __ATOMIC_SEQ_CST); }
 
@@ -128,8 +126,8 @@ static void book(struct board *board, uint32_t line, struct account account) {
     struct line *of = &board->lines[line];
     uint32_t other = 1 - of->current;
     account.events++;
-    account.unbalanced += account.received + account.upstream + account.overrun + 1 !=
-                          account.next_sequence;
+    account.unbalanced +=
+        account.received + account.upstream + account.overrun + 1 != account.next_sequence;
     of->accounts[other] = account;
     __atomic_store_n(&of->current, other, __ATOMIC_RELEASE);
 }

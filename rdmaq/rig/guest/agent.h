@@ -15,8 +15,9 @@
 #include <sys/types.h>
 
 enum {
-    COMMAND_PORT = 1022,       /* rdmaq/rig/qemu.py forwards a host port to it */
-    FRAME_BYTES_MAX = 1 << 20, /* of a frame's payload, both directions */
+    COMMAND_PORT = 1022,          /* rdmaq/rig/qemu.py forwards a host port to it */
+    FRAME_BYTES_MAX = 1 << 20,    /* of a frame's payload, both directions */
+    INPUT_WINDOW_BYTES = 1 << 18, /* of standard input sent and not yet told of by FRAME_TAKEN */
     TOKEN_BYTES_MAX = 64,
 };
 
@@ -24,11 +25,12 @@ enum {
 enum frame_kind {
     FRAME_TOKEN = 'T',   /* to the agent, first: the token */
     FRAME_REQUEST = 'R', /* to the agent: what to run, NUL-separated fields (command.c) */
-    FRAME_INPUT = 'I',   /* to the agent: standard input; empty = its end */
+    FRAME_INPUT = 'I',   /* to the agent: standard input, within the window; empty = its end */
     FRAME_SIGNAL = 'S',  /* to the agent: one byte, for the command's process group */
     FRAME_WINDOW = 'W',  /* to the agent: rows, columns (2 bytes each, big-endian) */
     FRAME_OUTPUT = 'O',  /* from the agent: standard output */
     FRAME_ERROR = 'E',   /* from the agent: standard error */
+    FRAME_TAKEN = 'K',   /* from the agent: how much input the command took (4 bytes, big-endian) */
     FRAME_FAILED = 'F',  /* from the agent: "STEP ERRNO": the command never ran */
     FRAME_EXIT = 'X',    /* from the agent, last: status (4 bytes, big-endian), negative = signal */
 };

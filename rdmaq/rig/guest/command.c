@@ -110,6 +110,7 @@ static void become_command(const struct request *request, int terminal, int repo
         setuid(request->user))
         report_and_end(report, "user");
     if (request->user) keep_network_rights();
+    prctl(PR_SET_PDEATHSIG, SIGKILL); /* whoever kills its handler shall not keep the command */
     if (chdir(request->folder)) report_and_end(report, "folder");
     environ = request->environment;
     execvp(request->arguments[0], request->arguments);

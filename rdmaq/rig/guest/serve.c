@@ -16,8 +16,11 @@
 enum { CHUNK_BYTES = 1 << 16, GRACE_MS = 1000, HELLO_SECONDS = 10 };
 
 static char payload[FRAME_BYTES_MAX + 1];
-static char *pending; /* what the command has not yet taken of `payload` */
+/* What the command has not yet taken of its standard input. The client keeps to the window, so that
+ * the socket is always read: a signal must not wait behind input that nobody wants. */
+static char pending[INPUT_WINDOW_BYTES];
 static size_t pending_bytes;
+static int input_has_ended;
 
 /* Moves what can be read now. Returns 1 at the stream's end, 0 else, -1 when the client is gone. */
 static int forward(int from, int socket, enum frame_kind kind) {
@@ -37,16 +40,35 @@ static int pump(int *from, int socket, enum frame_kind kind) {
     return verdict < 0 ? -1 : 0;
 }
 
-static void feed(struct command *command) {
-    ssize_t taken = write(command->input, pending, pending_bytes);
-    if (taken > 0) {
-        pending += taken;
-        pending_bytes -= (size_t)taken;
-    } else if (errno != EAGAIN && errno != EINTR) {
-        pending_bytes = 0; /* it closed its standard input: the rest goes nowhere */
-        close(command->input);
-        command->input = -1;
+static void close_input(struct command *command) {
+    if (command->input >= 0 && !command->is_terminal) close(command->input);
+    if (!command->is_terminal) command->input = -1;
+}
+
+/* Returns 0, or -1 when the client is gone. */
+static int feed(struct command *command, int socket) {
+    ssize_t taken =
+        command->input < 0 ? (ssize_t)pending_bytes : write(command->input, pending, pending_bytes);
+    if (taken < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+    if (taken < 0) { /* it closed its standard input: the rest goes nowhere */
+        close_input(command);
+        taken = (ssize_t)pending_bytes;
     }
+    pending_bytes -= (size_t)taken;
+    memmove(pending, pending + taken, pending_bytes);
+    if (!pending_bytes && input_has_ended) close_input(command);
+    uint32_t wire = htonl((uint32_t)taken);
+    return taken ? frame_send(socket, FRAME_TAKEN, &wire, sizeof wire) : 0;
+}
+
+static int take_input(struct command *command, int socket, size_t bytes) {
+    if (bytes > sizeof pending - pending_bytes) return -1; /* beyond the window: not ours */
+    memcpy(pending + pending_bytes, payload, bytes);
+    pending_bytes += bytes;
+    if (bytes) return feed(command, socket);
+    input_has_ended = 1;
+    if (!pending_bytes) close_input(command);
+    return 0;
 }
 
 static int obey(struct command *command, int socket) {
@@ -60,15 +82,8 @@ static int obey(struct command *command, int socket) {
         memcpy(size, payload, sizeof size);
         struct winsize window = {.ws_row = ntohs(size[0]), .ws_col = ntohs(size[1])};
         ioctl(command->output, TIOCSWINSZ, &window);
-    } else if (kind == FRAME_INPUT && command->input >= 0) {
-        if (bytes) {
-            pending = payload;
-            pending_bytes = bytes;
-            feed(command);
-        } else if (!command->is_terminal) {
-            close(command->input);
-            command->input = -1;
-        }
+    } else if (kind == FRAME_INPUT) {
+        return take_input(command, socket, bytes);
     }
     return 0;
 }
@@ -77,7 +92,7 @@ static int obey(struct command *command, int socket) {
 static int stream(struct command *command, int socket) {
     for (;;) {
         struct pollfd wait[] = {
-            {.fd = socket, .events = (short)(POLLRDHUP | (pending_bytes ? 0 : POLLIN))},
+            {.fd = socket, .events = POLLRDHUP | POLLIN},
             {.fd = pending_bytes ? command->input : -1, .events = POLLOUT},
             {.fd = command->output, .events = POLLIN},
             {.fd = command->error, .events = POLLIN},
@@ -87,7 +102,7 @@ static int stream(struct command *command, int socket) {
         if (wait[2].revents && pump(&command->output, socket, FRAME_OUTPUT)) return -1;
         if (wait[3].revents && pump(&command->error, socket, FRAME_ERROR)) return -1;
         if (wait[4].revents) return 0;
-        if (wait[1].revents) feed(command);
+        if (wait[1].revents && feed(command, socket)) return -1;
         if (wait[0].revents & (POLLRDHUP | POLLERR | POLLHUP)) return -1;
         if ((wait[0].revents & POLLIN) && obey(command, socket)) return -1;
     }

@@ -1,0 +1,28 @@
+/*
+ * Mistakes that the tests of tests/c/verbs must notice. In every other build these macros are 0 or
+ * the bare condition: the object code is what it would be without them.
+ */
+#ifndef RQ_RDMA_MUTATION_H
+#define RQ_RDMA_MUTATION_H
+
+#ifdef RQ_FAKED
+
+#define RQ_RDMA_MUTATIONS(each)                                                            \
+    each(NONE) each(CREDIT_OFF_BY_ONE) each(SIGNAL_LOST) each(SLOT_FREED_EARLY)            \
+        each(REFUSED_ONE_LATE) each(REFUSED_ONE_EARLY) each(COVER_FORGOTTEN)               \
+            each(RECEIVE_CREDIT_LOST) each(RECEIVE_CREDIT_IGNORED) each(FAILURE_FORGOTTEN) \
+                each(FULL_ARRAY_FORGETS) each(STRANGER_BELIEVED) each(FLUSH_TRUSTED)       \
+                    each(NOT_POLLED_AGAIN) each(EVENT_NOT_ACKNOWLEDGED)
+#define RQ_RDMA_MUTATION_NAME(name) RQ_RDMA_MUTATION_##name,
+enum rq_rdma_mutation { RQ_RDMA_MUTATIONS(RQ_RDMA_MUTATION_NAME) };
+
+extern enum rq_rdma_mutation rq_rdma_mutation;
+
+#define RQ_WRONG(name) (rq_rdma_mutation == RQ_RDMA_MUTATION_##name)
+
+#else
+
+#define RQ_WRONG(name) 0
+
+#endif
+#endif

@@ -1,0 +1,50 @@
+"""RDMA verbs: one-sided operations between the memories of two processes.
+
+pyverbs makes the objects, C posts and polls. Importing this needs neither pyverbs nor a device;
+`ports()` lists what there is, and `open()` says what to install where something is missing.
+
+    from rdmaq import verbs
+
+    with verbs.open(reach="feed-2") as device, device.domain() as domain:
+        memory = domain.register(bytearray(4096), verbs.Access.REMOTE_WRITE)
+        pair = domain.pair()
+        ...                                # give pair.address and memory.remote to the peer
+        pair.connect(peer_address)
+"""
+
+from rdmaq.verbs.address import PairAddress
+from rdmaq.verbs.attributes import PairAttributes
+from rdmaq.verbs.constants import Access, EventKind, QpState, Status
+from rdmaq.verbs.device import Device
+from rdmaq.verbs.device import open_device as open  # noqa: A004 - read as verbs.open
+from rdmaq.verbs.devices import Port, ports
+from rdmaq.verbs.domain import Domain
+from rdmaq.verbs.events import DeviceEvent, Events
+from rdmaq.verbs.gids import Gid
+from rdmaq.verbs.limits import DeviceLimits
+from rdmaq.verbs.memory import Memory, MemoryPart, RemoteMemory
+from rdmaq.verbs.pair import Pair
+from rdmaq.verbs.settings import PairSettings
+
+__all__ = [
+    "Access",
+    "Device",
+    "DeviceEvent",
+    "DeviceLimits",
+    "Domain",
+    "EventKind",
+    "Events",
+    "Gid",
+    "Memory",
+    "MemoryPart",
+    "Pair",
+    "PairAddress",
+    "PairAttributes",
+    "PairSettings",
+    "Port",
+    "QpState",
+    "RemoteMemory",
+    "Status",
+    "open",
+    "ports",
+]

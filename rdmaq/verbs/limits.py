@@ -1,0 +1,51 @@
+"""What an opened device can do, as it says itself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from rdmaq.verbs.constants import ATOMIC_NONE, MTU_BYTES
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceLimits:
+    """The device's bounds and its port's.
+
+    Attributes:
+        mtu_bytes: the largest packet that the port carries now.
+        message_bytes_max: the largest single operation.
+        send_depth_max: the deepest send or receive queue.
+        cq_entries_max: the largest completion queue.
+        responder_depth_max: READs and atomics of a peer that a queue pair answers at once.
+        initiator_depth_max: READs and atomics that a queue pair may have in flight.
+        has_atomics: whether fetch-and-add and compare-and-swap work at all.
+        lid: the port's identifier on InfiniBand, else 0.
+        link_layer: 1 for InfiniBand, 2 for Ethernet.
+    """
+
+    mtu_bytes: int
+    message_bytes_max: int
+    send_depth_max: int
+    cq_entries_max: int
+    responder_depth_max: int
+    initiator_depth_max: int
+    has_atomics: bool
+    lid: int
+    link_layer: int
+
+    @classmethod
+    def of(cls, device: Any, port: Any) -> DeviceLimits:
+        """From pyverbs' DeviceAttr and PortAttr."""
+        return cls(
+            mtu_bytes=MTU_BYTES[port.active_mtu],
+            message_bytes_max=port.max_msg_sz,
+            send_depth_max=device.max_qp_wr,
+            cq_entries_max=device.max_cqe,
+            # A field of 8 bits in the request that carries it.
+            responder_depth_max=min(device.max_qp_rd_atom, 255),
+            initiator_depth_max=min(device.max_qp_init_rd_atom, 255),
+            has_atomics=device.atomic_caps != ATOMIC_NONE,
+            lid=port.lid,
+            link_layer=port.link_layer,
+        )

@@ -1,0 +1,293 @@
+"""What became of the requests of one queue pair: reports are counted, and failures explained.
+
+Requests end in the order in which they were posted, so a count of reports says which are done, and
+only those that failed are looked at one by one.
+"""
+
+from __future__ import annotations
+
+import errno
+import time
+from collections import deque
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rdmaq._fast import error_text, ffi, lib
+from rdmaq.errors import ClosedError, ConcurrentUse, OperationFailed, OperationPending, PairError
+from rdmaq.verbs.awaiting import Awaiting
+from rdmaq.verbs.operation import Operation, Receive
+from rdmaq.verbs.requests import OPCODE_NAMES, Requests
+
+if TYPE_CHECKING:
+    from rdmaq.errors import RdmaqError
+
+DONE_COUNT_MAX = 256
+SLICE_NS = lib.RQ_WAIT_SLICE_NS_MAX
+
+_poll = lib.rq_cq_poll
+
+
+class Explain(Protocol):
+    """Makes the error of a request that was not carried out."""
+
+    def __call__(
+        self,
+        *,
+        opcode: str,
+        length_bytes: int,
+        status: int,
+        vendor_error: int,
+        token: int,
+        is_unknown: bool,
+    ) -> OperationFailed:
+        """All in the words and numbers of the completion."""
+
+
+class Queue:
+    """The C side of a completion queue.
+
+    Args:
+        cq: address of the ibv_cq; must outlive this.
+        channel_fd: of its channel, non-blocking.
+        get_event: address of ibv_get_cq_event.
+        ack_events: address of ibv_ack_cq_events.
+        entry_count: as granted.
+
+    Raises:
+        PairError: the numbers cannot be right.
+    """
+
+    __slots__ = ("channel_fd", "handle", "special")
+
+    def __init__(
+        self, *, cq: int, channel_fd: int, get_event: int, ack_events: int, entry_count: int
+    ) -> None:
+        setup = ffi.new(
+            "struct rq_cq_setup *", (cq, get_event, ack_events, min(entry_count, 1 << 22), 1)
+        )
+        out = ffi.new("struct rq_cq **")
+        code = lib.rq_cq_open(setup, out)
+        if code != 0:
+            raise PairError(
+                f"a completion queue of {entry_count:,} entries cannot be used: "
+                f"{error_text(code)}; use smaller depths, or install libibverbs-dev and build anew"
+            )
+        self.handle = out[0]
+        self.channel_fd = channel_fd
+        self.special = lib.rq_cq_special(self.handle)
+
+    def forget(self) -> None:
+        """In a forked child: every later call is refused."""
+        lib.rq_cq_forget(self.handle)
+
+    def free(self) -> None:
+        """After the ibv_cq was destroyed and its pair freed."""
+        handle, self.handle = self.handle, ffi.NULL
+        lib.rq_cq_free(handle)
+
+
+class Reports:
+    """The reporting half of `PostedPair`: one thread, or one event loop, waits at a time."""
+
+    __slots__ = (
+        "_awaiting", "_backlog", "_done", "_dropped", "_explain", "_handle", "_in_flight",
+        "_posted", "_queue", "_receives", "_special_seen", "_taken", "_wait_mode", "reported",
+    )  # fmt: skip
+
+    def __init__(self, queue: Queue, handle: Any, explain: Explain, wait_mode: int) -> None:
+        self._queue = queue
+        self._handle = handle
+        self._explain = explain
+        self._wait_mode = wait_mode
+        self._done = ffi.new("struct rq_done[]", DONE_COUNT_MAX)
+        self._special_seen = 0
+        self._taken = 0  # requests accepted, those in the backlog among them
+        self._posted = 0  # of them: handed to the device
+        self._dropped = 0  # of them: never will be
+        self.reported = 0
+        self._in_flight: deque[Operation] = deque()
+        self._backlog: deque[tuple[Any, int]] = deque()
+        self._receives: deque[Receive] = deque()
+        self._awaiting = Awaiting(self, queue)
+
+    def _post_backlog(self) -> None:
+        raise NotImplementedError
+
+    def look(self, wait_ns: int) -> int:
+        """Takes reports, waiting so long for the first. Returns how many, or -errno."""
+        count = _poll(self._queue.handle, self._done, DONE_COUNT_MAX, self._wait_mode, wait_ns)
+        if count > 0:
+            self._settle(count)
+        if self._backlog:
+            self._post_backlog()
+            self._finish()
+        return count
+
+    def _settle(self, count: int) -> None:
+        special = self._queue.special[0]
+        if special == self._special_seen:
+            self.reported += count
+        else:
+            self._special_seen = special
+            self._settle_each(count)
+        self._finish()
+
+    def _finish(self) -> None:
+        if self._dropped and self.reported == self._posted:
+            self.reported = self._posted = self._taken
+            self._dropped = 0
+        in_flight, reported = self._in_flight, self.reported
+        while in_flight and in_flight[0]._end <= reported:
+            operation = in_flight.popleft()
+            if operation._futures is not None:
+                self._awaiting.count -= 1
+            operation._finish()
+
+    def _settle_each(self, count: int) -> None:
+        for done in self._done[0:count]:
+            if done.opcode == lib.RQ_OP_RECEIVE:
+                if done.outcome == lib.RQ_OUTCOME_OK:
+                    self._receives.append(Receive(done.imm, done.length_bytes))
+                continue
+            self.reported += 1
+            if done.outcome == lib.RQ_OUTCOME_OK:
+                continue
+            for operation in self._in_flight:
+                if operation._end >= self.reported:
+                    if operation._error is None:
+                        operation._note_error(self._failure(done))
+                    break
+        self._awaiting.deliver(self._receives)
+
+    def _failure(self, done: Any) -> OperationFailed:
+        return self._explain(
+            opcode=OPCODE_NAMES[done.opcode],
+            length_bytes=done.length_bytes,
+            status=done.status,
+            vendor_error=done.vendor_error,
+            token=done.token,
+            is_unknown=done.outcome == lib.RQ_OUTCOME_UNKNOWN,
+        )
+
+    def wait_until(self, reported: int, timeout: float | None) -> None:
+        """Waits until so many requests have ended; see `Operation.wait`."""
+        if self._awaiting.count:
+            raise second_thread("waits in an event loop")
+        deadline = None if timeout is None else time.monotonic() + timeout
+        wait_ns = SLICE_NS
+        while self.reported < reported:
+            if deadline is not None:
+                left_seconds = deadline - time.monotonic()
+                wait_ns = max(0, min(SLICE_NS, int(left_seconds * 1e9)))
+            code = self.look(wait_ns)
+            if self.reported >= reported:
+                return
+            if code < 0:
+                raise self._refusal(code)
+            if code == 0 and wait_ns == 0:
+                raise OperationPending(
+                    f"not done after {timeout} s: {self._taken - self.reported:,} requests are in "
+                    "flight and their memory is lent to the NIC; wait again, or close the pair"
+                )
+
+    def future_of(self, operation: Operation) -> Any:
+        """A future of the running event loop that ends with the operation."""
+        return self._awaiting.future_of(operation)
+
+    @property
+    def outstanding(self) -> int:
+        """Requests that were accepted and have not ended yet."""
+        return self._taken - self.reported
+
+    def uses(self, address: int, length: int) -> bool:
+        """Whether an operation in flight names memory within these bytes."""
+        return any(
+            _overlaps(operation.keep, address, address + length) for operation in self._in_flight
+        )
+
+    # ---- receives, for the peer's WRITE_WITH_IMM ----
+
+    def post_receives(self, count: int) -> int:
+        """Lets the peer send `count` more WRITE_WITH_IMM, once it was told. Returns how many."""
+        code = lib.rq_pair_post_receives(self._handle, count)
+        if code < 0:
+            raise self._refusal(code)
+        return int(code)
+
+    def grant(self, count: int) -> None:
+        """The peer has posted so many more receives: that many more WRITE_WITH_IMM may go."""
+        if not 0 <= count <= lib.RQ_RECEIVES_MAX:
+            raise PairError(
+                f"{count!r} receives cannot be granted: a queue has 0 to {lib.RQ_RECEIVES_MAX:,}; "
+                "pass on what the peer's post_receives returned"
+            )
+        lib.rq_pair_grant(self._handle, count)
+        if self._backlog:
+            self._post_backlog()
+
+    def receive(self, timeout: float | None = None) -> Receive | None:
+        """The next WRITE_WITH_IMM of the peer's; None when time is up.
+
+        Its receive is consumed: `post_receives(1)` and tell the peer, so that it can go on.
+
+        Raises: ConcurrentUse, ClosedError, PairError as `Operation.wait`.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        wait_ns = 0
+        while not self._receives:
+            if self._awaiting.count:
+                raise second_thread("waits in an event loop")
+            code = self.look(wait_ns)
+            if code < 0:
+                raise self._refusal(code)
+            if self._receives:
+                break
+            left_seconds = 1.0 if deadline is None else deadline - time.monotonic()
+            if left_seconds <= 0:
+                return None
+            wait_ns = min(SLICE_NS, int(left_seconds * 1e9))
+        return self._receives.popleft()
+
+    async def receive_async(self) -> Receive:
+        """As `receive`, in an event loop."""
+        if not self._receives:
+            code = self.look(0)
+            if code < 0:
+                raise self._refusal(code)
+        if self._receives:
+            return self._receives.popleft()
+        return await self._awaiting.future_of_receive()
+
+    def closed_error(self) -> ClosedError:
+        """What to raise when it is used after its end."""
+        return ClosedError("this pair was closed: it cannot be used any more; make a new one")
+
+    def _refusal(self, code: int) -> RdmaqError:
+        if code == -errno.EBUSY:
+            return second_thread("waits or posts")
+        if code == -errno.ESHUTDOWN:
+            return self.closed_error()
+        if code in (-errno.EINVAL, -errno.EMSGSIZE):
+            return PairError(
+                f"a request is malformed: {error_text(code)}; its opcode, length, address or flags "
+                "are none that a device takes; nothing of it was posted"
+            )
+        return PairError(
+            f"the device refuses to go on: {error_text(code)}; close the pair and connect a new one"
+        )
+
+
+def second_thread(does: str) -> ConcurrentUse:
+    """What a second thread is told; nothing happened."""
+    return ConcurrentUse(
+        f"another thread {does} on this pair: one thread posts and one waits; "
+        "use a pair each, or a lock of your own"
+    )
+
+
+def _overlaps(keep: Any, begin: int, end: int) -> bool:
+    if isinstance(keep, (list, tuple)):
+        return any(_overlaps(part, begin, end) for part in keep)
+    if isinstance(keep, Requests):
+        return _overlaps(keep.keep, begin, end)
+    address = getattr(keep, "address", None)
+    return address is not None and address < end and begin < address + keep.length
