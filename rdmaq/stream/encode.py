@@ -12,6 +12,7 @@ import numpy.typing as npt
 from rdmaq import arguments
 from rdmaq._fast import lib
 from rdmaq.errors import SchemaError
+from rdmaq.stream import schema as schemas
 
 _PREFIX_BYTES = 2
 _PREFIXES = [size.to_bytes(_PREFIX_BYTES, "big") for size in range(512)]  # of the usual sizes
@@ -79,6 +80,8 @@ def _record(message: Any, dtype: np.dtype[Any], name: str) -> bytes:
             f"stream {name!r} carries records of {dtype}, not bytes: "
             "send a tuple or record, or publish without a schema"
         )
+    if isinstance(message, np.ma.MaskedArray):
+        raise SchemaError("send got a masked record: its mask would be lost; fill it first")
     if isinstance(message, np.generic | np.ndarray):
         is_fitting = message.dtype == dtype
     else:
@@ -97,23 +100,37 @@ def _record(message: Any, dtype: np.dtype[Any], name: str) -> bytes:
         ) from error
     if record.ndim != 0:
         raise SchemaError(f"send takes one record, this has shape {record.shape}: use send_batch")
-    return record.tobytes()
+    padding = schemas.padding_of(dtype)
+    if padding is None:
+        return record.tobytes()
+    # Whatever the heap held there is nobody's business, least of all another user's.
+    copied = np.array(record).reshape(1)
+    _clear(copied, padding)
+    return copied.tobytes()
+
+
+def _clear(array: npt.NDArray[Any], padding: npt.NDArray[np.bool_]) -> None:
+    array.view(np.uint8).reshape(-1, array.itemsize)[:, padding] = 0
 
 
 def records(array: npt.ArrayLike, dtype: np.dtype[Any] | None, name: str) -> npt.NDArray[Any]:
     """A contiguous 1-D array of exactly this dtype.
 
+    Padding between fields is zero in what is made here (of lists, of strided arrays); a contiguous
+    array's own padding goes as it stands.
+
     Raises:
-        SchemaError: the stream is untyped, or the array is of another dtype or shape.
+        SchemaError: the stream is untyped, or the array is of another dtype or shape, or masked.
     """
     if dtype is None:
         raise SchemaError(
             f"stream {name!r} is untyped: send_batch is for streams with a schema; "
             "use send or send_many"
         )
+    is_ours = not isinstance(array, np.ndarray)
     if not isinstance(array, np.ndarray):
         try:
-            array = np.asarray(array, dtype=dtype)
+            array = np.array(array, dtype=dtype)
         except (TypeError, ValueError, OverflowError) as error:
             raise SchemaError(
                 f"what send_batch got does not fit the dtype {dtype} of stream {name!r}: {error}; "
@@ -128,7 +145,16 @@ def records(array: npt.ArrayLike, dtype: np.dtype[Any] | None, name: str) -> npt
         raise SchemaError(
             f"send_batch takes a 1-D array, this has shape {array.shape}: use ravel()"
         )
-    return np.ascontiguousarray(array)
+    if isinstance(array, np.ma.MaskedArray):
+        raise SchemaError(
+            "send_batch got a masked array: its mask would be lost; send array.filled(value)"
+        )
+    if not array.flags.c_contiguous:
+        array, is_ours = np.ascontiguousarray(array), True
+    padding = schemas.padding_of(dtype) if is_ours else None
+    if padding is not None:
+        _clear(array, padding)
+    return array
 
 
 def pieces(payloads: list[Any], message_bytes_max: int) -> Iterator[tuple[bytes, int]]:

@@ -6,6 +6,7 @@ nothing that a stranger wrote is ever evaluated.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 from typing import Any
@@ -15,6 +16,10 @@ import numpy.typing as npt
 
 from rdmaq import arguments
 from rdmaq.errors import SchemaError, SegmentError
+
+# What the x87 stores of a long double; the rest of its 16 bytes is padding (System V ABI, x86-64).
+_X87_MANTISSA_BITS = 63
+_X87_BYTES = 10
 
 
 def check_dtype(schema: npt.DTypeLike) -> np.dtype[Any]:
@@ -46,14 +51,50 @@ def check_dtype(schema: npt.DTypeLike) -> np.dtype[Any]:
 
 
 def to_text(dtype: np.dtype[Any]) -> str:
-    """The dtype as text; `from_text` gives it back equal, offsets and byte orders included."""
-    text = json.dumps(np.lib.format.dtype_to_descr(dtype), separators=(",", ":"))
-    if from_text(text) != dtype:
+    """The dtype as text; `from_text` gives it back equal, offsets, titles and byte orders included.
+
+    Metadata is not part of it, as it is not part of what makes dtypes equal.
+
+    Raises:
+        SchemaError: fields overlap or stand out of order, or it is a kind that has no name as text.
+    """
+    try:
+        descr = np.lib.format.dtype_to_descr(np.lib.format.drop_metadata(dtype))
+        text = json.dumps(descr, separators=(",", ":"))
+        is_same = from_text(text) == dtype
+    except (TypeError, ValueError, SegmentError) as error:
         raise SchemaError(
-            f"schema {dtype} cannot be written down faithfully (titles, overlapping fields?): "
-            "use plain names and offsets"
+            f"schema {dtype} cannot be written down: {error}; "
+            "use text as names and titles, and fields in the order of their offsets"
+        ) from error
+    if not is_same:
+        raise SchemaError(
+            f"schema {dtype} cannot be written down faithfully: it comes back as "
+            f"{from_text(text)}; use numpy's own number types, each field for itself"
         )
     return text
+
+
+@functools.lru_cache(maxsize=64)
+def padding_of(dtype: np.dtype[Any]) -> npt.NDArray[np.bool_] | None:
+    """Which bytes of a record belong to no value, shape (itemsize,); None if all of them do."""
+    padding = ~_covered(dtype)
+    return padding if padding.any() else None
+
+
+def _covered(dtype: np.dtype[Any]) -> npt.NDArray[np.bool_]:
+    if dtype.subdtype is not None:
+        base = _covered(dtype.subdtype[0])
+        return np.tile(base, dtype.itemsize // max(1, base.size))
+    covered = np.ones(dtype.itemsize, dtype=np.bool_)
+    if dtype.names is not None:
+        covered[:] = False
+        for name in dtype.names:
+            field, offset = dtype.fields[name][:2]  # type: ignore[index]
+            covered[offset : offset + field.itemsize] = _covered(field)
+    elif dtype.char in "gG" and np.finfo(np.longdouble).nmant == _X87_MANTISSA_BITS:
+        covered.reshape(-1, np.dtype("g").itemsize)[:, _X87_BYTES:] = False
+    return covered
 
 
 def from_text(text: str) -> np.dtype[Any]:
@@ -79,8 +120,17 @@ def _tuples(value: Any) -> Any:
         return value
     fields = []
     for field in value:
-        if not isinstance(field, list) or not 2 <= len(field) <= 3 or not isinstance(field[0], str):
+        if not isinstance(field, list) or not 2 <= len(field) <= 3:
             raise ValueError(f"{field!r} is no field")
         shape = (tuple(int(extent) for extent in field[2]),) if len(field) == 3 else ()
-        fields.append((field[0], _tuples(field[1]), *shape))
+        fields.append((_name(field[0]), _tuples(field[1]), *shape))
     return fields
+
+
+def _name(value: Any) -> str | tuple[str, str]:
+    """A name, or title and name."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and len(value) == 2 and all(isinstance(v, str) for v in value):
+        return (value[0], value[1])
+    raise ValueError(f"{value!r} is no name of a field")

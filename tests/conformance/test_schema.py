@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import rdmaq
+from rdmaq.stream.schema import padding_of
 from tests.conformance.rig import TICK, Link, take
 
 DTYPES: dict[str, Any] = {
@@ -27,6 +28,15 @@ DTYPES: dict[str, Any] = {
     "nested aligned": np.dtype([("in", np.dtype([("x", "u1"), ("y", "<u4")], align=True))]),
     "subarray": [("prices", "<i4", (5,)), ("grid", "<f8", (2, 3))],
     "big-endian": [("a", ">i4"), ("b", ">f8"), ("c", "<i2")],
+    "big-endian text and time": [("a", ">U3"), ("b", ">M8[us]"), ("c", ">m8[25us]")],
+    "titles": [(("A price", "p"), "<i4"), (("Größe", "größe"), "<u2")],
+    "half and long": [("a", "<f2"), ("b", "g"), ("c", "G")],
+    "empty fields": [("a", "V5"), ("b", "S0"), ("c", "<i4", (0,)), ("d", "<i4")],
+    "metadata": np.dtype([("a", np.dtype("<i4", metadata={"unit": "ns"}))]),
+    "holes in a subarray": [
+        ("x", {"names": ["p", "q"], "formats": ["u1", ">u8"], "offsets": [0, 8]}, (2, 2)),
+        ("y", "?"),
+    ],
     "array of structs": [("levels", [("price", ">i8"), ("size", "<u4")], (3,))],
 }
 
@@ -64,11 +74,17 @@ def test_records_arrive_as_they_were_sent(link: Link, what: str) -> None:
 
 REFUSED: dict[str, Any] = {
     "object": "O",
+    "object in a nested field": [("a", [("b", "<i4"), ("c", "O")], (2,))],
     "object in a field": [("a", "<i4"), ("b", "O")],
     "nothing": "V0",
     "empty text": "S",
     "no fields": [],
     "bare subarray": np.dtype(("<i4", (3,))),
+    "text of any length": np.dtypes.StringDType() if hasattr(np.dtypes, "StringDType") else "O",
+    "overlap": np.dtype({"names": ["a", "b"], "formats": ["<i4", "<i2"], "offsets": [0, 2]}),
+    "out of order": np.dtype({"names": ["a", "b"], "formats": ["<i4", "<i4"], "offsets": [4, 0]}),
+    "number and struct": np.dtype(("<i4", [("low", "<i2"), ("high", "<i2")])),
+    "title that is no text": np.dtype([((7, "a"), "<i4")]),
     "no dtype": "what?",
     "number": 7,
 }
@@ -154,3 +170,85 @@ def test_strided_and_reversed_arrays_are_sent_in_their_order(link: Link) -> None
     pub.send_batch([7, 8])
     got = take(sub).data.tolist()
     assert got == [*range(0, 20, 3), *range(19, -1, -1), 7, 8]
+
+
+PADDED = {
+    "aligned": np.dtype([("a", "u1"), ("b", "<u8"), ("c", "u1")], align=True),
+    "nested": np.dtype(
+        [("x", np.dtype([("p", "u1"), ("q", "<u4")], align=True), (3,)), ("y", "u1")]
+    ),
+    "trailing": np.dtype({"names": ["a"], "formats": ["<i4"], "offsets": [4], "itemsize": 64}),
+    "long double": np.dtype([("a", "g"), ("b", "G")]),
+}
+
+
+def dirty_heap(size_bytes: int) -> None:
+    """What numpy hands out next, of that size, holds 0xff."""
+    for array in [np.full(size_bytes, 0xFF, dtype=np.uint8) for _ in range(8)]:
+        del array
+
+
+def padding_sent(batch: rdmaq.Batch, dtype: np.dtype[Any]) -> set[int]:
+    """The values of all bytes that belong to no field."""
+    padding = padding_of(dtype)
+    assert padding is not None
+    raw = np.frombuffer(batch.data.tobytes(), dtype=np.uint8).reshape(-1, dtype.itemsize)
+    return set(raw[:, padding].ravel().tolist())
+
+
+@pytest.mark.parametrize("what", PADDED)
+def test_padding_that_rdmaq_makes_is_zero(link: Link, what: str) -> None:
+    """Nothing of the publisher's heap reaches subscribers between the fields of a record.
+
+    Neither by a tuple, nor a record of the user's, nor what has to be copied before it is sent.
+    """
+    dtype = PADDED[what]
+    pub, sub = link.publish(schema=dtype), link.subscribe()
+    dirty = np.full(40 * dtype.itemsize, 0xFF, dtype=np.uint8).view(dtype)
+    values = np.zeros(1, dtype)[0].item()
+    message = values if isinstance(values, tuple) else (values,)
+    for _ in range(20):
+        dirty_heap(dtype.itemsize)
+        pub.send(message)
+    pub.send(dirty[0])
+    pub.send(dirty[:1].reshape(()))
+    dirty_heap(2 * dtype.itemsize)
+    pub.send_batch([message, message])
+    pub.send_batch(dirty[::3])
+    pub.send_batch(dirty[::-1])
+    batch = take(sub, max_messages=1000)
+    assert len(batch) == 20 + 2 + 2 + 14 + 40
+    assert padding_sent(batch, dtype) == {0}
+    names = dtype.names or ()
+    assert batch.data[-1][names[0]].tobytes() == dirty[0][names[0]].tobytes() or what != "aligned"
+
+
+def test_padding_of_an_array_of_the_users_goes_as_it_stands(link: Link) -> None:
+    """One copy, of the bytes as they are: it is the user's memory, and the documented price."""
+    dtype = PADDED["aligned"]
+    pub, sub = link.publish(schema=dtype), link.subscribe()
+    pub.send_batch(np.full(4 * dtype.itemsize, 0xFF, dtype=np.uint8).view(dtype))
+    assert padding_sent(take(sub), dtype) == {0xFF}
+
+
+def test_masked_arrays_are_refused_since_the_mask_would_be_lost(link: Link) -> None:
+    pub = link.publish(schema="<i8")
+    masked = np.ma.masked_array(np.arange(3, dtype="<i8"), mask=[False, True, False])
+    with pytest.raises(rdmaq.SchemaError, match="mask"):
+        pub.send_batch(masked)
+    with pytest.raises(rdmaq.SchemaError, match="mask"):
+        pub.send(masked[1])
+    assert pub.send_batch(masked.filled(7)) == 1
+
+
+def test_borrowed_and_polled_arrays_cannot_be_made_writable_over_the_ring(link: Link) -> None:
+    """A view refuses; a polled array is a copy, so that no other reader sees what one does."""
+    pub, sub, other = link.publish(schema="<i8"), link.subscribe(), link.subscribe()
+    pub.send_batch(np.arange(5, dtype="<i8"))
+    with sub.view(0) as batch:
+        assert batch is not None
+        with pytest.raises(ValueError, match="read-only"):
+            batch.data[0] = 1
+        with pytest.raises(ValueError, match="WRITEABLE"):
+            batch.data.flags.writeable = True
+    assert take(other).data.tolist() == [0, 1, 2, 3, 4]
