@@ -104,7 +104,7 @@ def test_handles_in_a_forked_process_raise_and_the_parents_ring_is_untouched(lin
 def test_child_that_is_sent_the_address_and_the_name_subscribes_by_itself(
     link: Link, runtime_dir: Path, method: str
 ) -> None:
-    """However it was started, beside living handles of the parent; it holds none of their memory."""
+    """However it was started, with the parent's handles alive. It holds none of their memory."""
     context: BaseContext = multiprocessing.get_context(method)
     pub = link.publish()
     pub.send_many([b"one", b"two"])
