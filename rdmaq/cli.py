@@ -10,7 +10,7 @@ import click
 
 import rdmaq
 from rdmaq.bench.commands import bench
-from rdmaq.bench.numbers import FiniteRange
+from rdmaq.command_line import FiniteRange, error_line, usage_error_line
 from rdmaq.rig.cli import rig
 
 _INTERRUPTED = 130
@@ -83,16 +83,14 @@ def _as_json(stream: rdmaq.StreamInfo) -> dict[str, object]:
     }
 
 
-def _fail(text: str) -> int:
-    click.echo(f"error: {text}", err=True)
+def _fail(line: str) -> int:
+    click.echo(line, err=True)
     return 2
 
 
-def _usage(error: click.ClickException) -> str:
-    text = error.format_message().rstrip(".")
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "rdmaq"
-    return f"{text}; see '{path} --help'"
+def _by_option(text: str) -> str:
+    """An error of the API in the command line's words."""
+    return text.replace("pass timeout= seconds to wait", "pass --timeout SECONDS to wait")
 
 
 def run(arguments: Sequence[str] | None = None) -> int:
@@ -102,11 +100,12 @@ def run(arguments: Sequence[str] | None = None) -> int:
     try:
         code = cli.main(args=words, prog_name="rdmaq", standalone_mode=False, obj=command)
     except click.ClickException as error:
-        return _fail(_usage(error))
+        return _fail(usage_error_line(error, command="rdmaq"))
     except (rdmaq.RdmaqError, ValueError) as error:
-        return _fail(str(error))
+        return _fail(error_line(_by_option(str(error)), command="rdmaq"))
     except OSError as error:
-        return _fail(f"{error.strerror or error}: {error.filename or 'the system refused'}")
+        what = error.filename or "the system refused"
+        return _fail(error_line(f"{what}: {error.strerror or error}", command="rdmaq"))
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return _INTERRUPTED

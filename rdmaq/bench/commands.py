@@ -14,7 +14,7 @@ from typing import Any
 import click
 
 from rdmaq._fast import parse_bytes
-from rdmaq.bench.numbers import FiniteRange
+from rdmaq.command_line import FiniteRange
 
 _SECONDS_MAX = 50.0
 _ROUNDS_MAX = 1000

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import click
 
 import rdmaq
+from rdmaq.command_line import error_line, usage_error_line
 
 from .commands import demo, publish, replay, subscribe, synth
 from .errors import MarketDataError
@@ -56,9 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return int(status or 0)
     except click.ClickException as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context is not None else "rdmaq-md"
-        return _refuse(f"{path}: {error.format_message().rstrip('.')}; see {path} --help")
+        click.echo(usage_error_line(error, command="rdmaq-md"), err=True)
+        return EXIT_BAD_INPUT
     except (MarketDataError, rdmaq.RdmaqError) as error:
         return _refuse(str(error))
     except BrokenPipeError:
@@ -66,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return _refuse("standard output was closed: its reader has gone; let it read to the end")
     except OSError as error:
-        name = f"{error.filename}: " if error.filename else ""
-        return _refuse(f"{name}{error.strerror or error}; check the path and the disk")
+        what = error.filename or "the system refused"
+        return _refuse(f"{what}: {error.strerror or error}; check the path and the disk")
     except (KeyboardInterrupt, click.Abort):
         click.echo("interrupted: everything was ended in order", err=True)
         return EXIT_INTERRUPTED
@@ -77,5 +77,5 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(words: str) -> int:
-    click.echo("error: " + " ".join(words.split()), err=True)
+    click.echo(error_line(words, command="rdmaq-md"), err=True)
     return EXIT_BAD_INPUT

@@ -13,19 +13,20 @@ import click
 from rich.console import Console
 
 import rdmaq
+from rdmaq.command_line import FiniteRange
 
 from . import options as opt
 from .capture_write import write_capture
 from .demo import MESSAGES_MIN, Demo
 from .errors import CaptureError, OptionError
 from .feed import Feed, SyntheticFeed, open_capture_feed
+from .follow import subscribe_stream
 from .lines import LossyLines
-from .numbers import FiniteRange
 from .pacing import parse_speed
-from .progress import LiveProgress
+from .progress import LiveProgress, replay_rows
 from .replay import Replay, ReplaySettings
 from .report import is_sound, print_replay, replay_json
-from .standalone import publish_feed, subscribe_stream
+from .standalone import publish_feed
 from .synthetic import synthetic_packets
 
 EXIT_UNACCOUNTED = 1
@@ -72,7 +73,7 @@ def replay(capture: Path | None, as_json: bool, **options: Any) -> int:
     )
     with _opened_feed(capture, options) as feed:
         run = Replay(feed, settings)
-        with LiveProgress(run, is_wanted=not as_json) as progress:
+        with LiveProgress(lambda: replay_rows(run), is_wanted=not as_json) as progress:
             run.run(on_tick=progress.update)
         accounts = run.accounts()
         if as_json:
@@ -135,7 +136,8 @@ def publish(capture: Path | None, address: str, stream: str, as_json: bool, **op
     type=FiniteRange(0, opt.SECONDS_MAX),
     default=0.0,
     show_default=True,
-    help="Seconds to wait for the publisher and its stream to appear.",
+    help="Seconds to wait for the publisher and its stream to appear, and for each further "
+    "session (0: as long as the publisher is there).",
 )
 @opt.wait_option
 @opt.json_option

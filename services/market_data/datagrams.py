@@ -71,6 +71,7 @@ class DatagramReader:
 
     Args:
         frames: Frames in capture order.
+        name: Of the capture, for errors.
         lines: When given, only datagrams to these ("group:port") are yielded.
 
     Attributes:
@@ -78,8 +79,15 @@ class DatagramReader:
         line_frames: Datagrams yielded, by line.
     """
 
-    def __init__(self, frames: Iterable[Frame], lines: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self,
+        frames: Iterable[Frame],
+        lines: frozenset[str] = frozenset(),
+        *,
+        name: str = "the capture",
+    ) -> None:
         self._frames = frames
+        self._name = name
         self._lines = lines
         self._names: dict[tuple[bytes, int], str] = {}
         self.skipped: Counter[str] = Counter()
@@ -88,7 +96,7 @@ class DatagramReader:
     def __iter__(self) -> Iterator[Datagram]:
         for frame in self._frames:
             try:
-                group, port, payload = _udp_of(frame)
+                group, port, payload = self._udp_of(frame)
             except Skipped as reason:
                 self.skipped[str(reason)] += 1
                 continue
@@ -101,26 +109,28 @@ class DatagramReader:
             self.line_frames[line] += 1
             yield Datagram(frame.time_ns, line, payload)
 
+    def _udp_of(self, frame: Frame) -> tuple[bytes, int, bytes]:
+        decode = LINK_TYPES.get(frame.link_type)
+        if decode is None:
+            raise CaptureError(
+                f"{self._name} has the link type {frame.link_type}, in packet {frame.number}",
+                "it is none that is read here",
+                "capture on Ethernet, Linux cooked (any) or raw IP interfaces",
+            )
+        return _udp_of(frame, decode)
+
 
 def _line_name(group: bytes, port: int) -> str:
     address = ip_address(group)
     return f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}"
 
 
-def _udp_of(frame: Frame) -> tuple[bytes, int, bytes]:
+def _udp_of(frame: Frame, decode: Callable[[bytes], Any]) -> tuple[bytes, int, bytes]:
     """Gives destination address, destination port and payload of a frame.
 
     Raises:
         Skipped: The frame holds no whole UDP datagram.
-        CaptureError: The link type is none of `LINK_TYPES`.
     """
-    decode = LINK_TYPES.get(frame.link_type)
-    if decode is None:
-        raise CaptureError(
-            f"packet {frame.number} has the link type {frame.link_type}",
-            "it is unknown here",
-            "capture on Ethernet, Linux cooked (any) or raw IP interfaces",
-        )
     try:
         packet = decode(frame.data).data
     except (dpkt.Error, struct.error, LookupError, ValueError):

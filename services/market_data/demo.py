@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -114,6 +115,11 @@ class Demo:
                 else f"Subscriber {number} was stopped, and found all it had missed in the ring."
             )
         self._say(f"Subscriber {KILLED} was killed: no other noticed.")
+        self._say(
+            f"The latencies are those of {SUBSCRIBERS + 1} processes that compete for "
+            f"{len(os.sched_getaffinity(0))} CPUs: mostly waiting for one. What the ring takes by "
+            "itself, rdmaq bench latency tells."
+        )
         return none_lost and is_sound(accounts)
 
     def _tell(self, words: str) -> None:

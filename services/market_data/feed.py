@@ -120,7 +120,7 @@ class CaptureFeed(Feed):
 
     def __init__(self, capture: Capture, options: FeedOptions) -> None:
         self._capture = capture
-        self._reader = DatagramReader(capture, options.lines)
+        self._reader = DatagramReader(capture, options.lines, name=str(capture.path))
         super().__init__(str(capture.path), self._reader, options)
 
     @property

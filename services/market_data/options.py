@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from rdmaq.command_line import FiniteRange
+
 from .feed import FeedOptions
 from .lines import LINES_MAX, LineFaults
-from .numbers import FiniteRange
 from .window import MESSAGES_DEFAULT, TIME_NS_DEFAULT, WindowLimits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -20,6 +22,20 @@ PART = FiniteRange(0, 1)
 COUNT = click.IntRange(min=1)
 # More than a week.
 SECONDS_MAX = 1e6
+
+
+class Size(click.ParamType[str]):
+    """A number of bytes as `Node.publish` takes it; whether a ring can have it, rdmaq says."""
+
+    name = "size"
+    _FORM = re.compile(r"\d+ *([KMGT]i)?B?", re.IGNORECASE)
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Gives the text as it is."""
+        if not self._FORM.fullmatch(value.strip()):
+            self.fail(f"{value!r} is no number of bytes, such as 65536 or 64KiB", param, ctx)
+        return value
+
 
 capture_argument = click.argument(
     "capture", required=False, type=click.Path(path_type=Path), metavar="[CAPTURE]"
@@ -184,6 +200,7 @@ def stream_options(command: Command) -> Command:
         ),
         click.option(
             "--capacity",
+            type=Size(),
             default="16MiB",
             show_default=True,
             help="Bytes of the ring, a power of two, such as 64KiB.",

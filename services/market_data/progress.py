@@ -3,25 +3,36 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
+from .publish import PublishedSession
 from .replay import Replay
+from .tally import Tally
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 
+class Row(NamedTuple):
+    """One line: who, how many messages so far, and what else there is to say."""
+
+    name: str
+    messages: int
+    words: str
+
+
 class LiveProgress:
-    """Shows how far the publisher and each subscriber are; use it in a `with` statement.
+    """Shows how far everybody is; use it in a `with` statement.
 
     Args:
-        replay: Being run in the block.
+        rows: Gives the lines of this moment; a line keeps its place.
         is_wanted: False shows nothing, as does a standard error that is no terminal.
     """
 
-    def __init__(self, replay: Replay, *, is_wanted: bool) -> None:
-        self._replay = replay
+    def __init__(self, rows: Callable[[], Sequence[Row]], *, is_wanted: bool) -> None:
+        self._rows = rows
         self._is_wanted = is_wanted and sys.stderr.isatty()
         self._progress: Progress | None = None
         self._tasks: list[TaskID] = []
@@ -35,7 +46,7 @@ class LiveProgress:
                 SpinnerColumn(),
                 TextColumn("{task.description}"),
                 TextColumn("{task.fields[messages]:>12,} messages"),
-                TextColumn("{task.fields[lost]}"),
+                TextColumn("{task.fields[words]}"),
                 console=Console(stderr=True),
                 transient=True,
             )
@@ -56,19 +67,38 @@ class LiveProgress:
         progress = self._progress
         if progress is None:
             return
-        processes = self._replay.processes
-        while len(self._tasks) < 1 + len(processes):
-            number = len(self._tasks)
-            name = "publisher" if number == 0 else f"subscriber {number}"
-            self._tasks.append(progress.add_task(name, total=None, messages=0, lost=""))
-        sessions = self._replay.publisher.sessions
-        if sessions:
-            published, declared = sessions[-1].published, sessions[-1].lost_count
-            progress.update(self._tasks[0], messages=published, lost=f"{declared:,} lost upstream")
-        for task, process in zip(self._tasks[1:], processes, strict=False):
-            said = process.progress
-            if process.died is not None:
-                progress.update(task, lost=process.died)
-            elif said:
-                lost = f"{said['lost_upstream']:,} lost upstream, {said['lost_overrun']:,} overrun"
-                progress.update(task, messages=said["messages"], lost=lost)
+        rows = self._rows()
+        for row in rows[len(self._tasks) :]:
+            self._tasks.append(progress.add_task(row.name, total=None, messages=0, words=""))
+        for task, row in zip(self._tasks, rows, strict=False):
+            progress.update(task, messages=row.messages, words=row.words)
+
+
+def publisher_rows(sessions: Sequence[PublishedSession]) -> list[Row]:
+    """How far a publisher is with its current session."""
+    if not sessions:
+        return [Row("publisher", 0, "")]
+    session = sessions[-1]
+    return [Row("publisher", session.published, f"{session.lost_count:,} lost upstream")]
+
+
+def replay_rows(replay: Replay) -> list[Row]:
+    """How far the publisher and each subscriber process are."""
+    rows = publisher_rows(replay.publisher.sessions)
+    for process in replay.processes:
+        said = process.progress
+        words = process.died or ""
+        if said and not words:
+            words = _lost(said["lost_upstream"], said["lost_overrun"])
+        rows.append(Row(f"subscriber {process.number}", said.get("messages", 0), words))
+    return rows
+
+
+def tally_rows(tally: Tally) -> list[Row]:
+    """How far a subscriber is."""
+    lost = _lost(tally.lost_count("upstream"), tally.lost_count("overrun"))
+    return [Row("received", tally.messages, lost)]
+
+
+def _lost(upstream: int, overrun: int) -> str:
+    return f"{upstream:,} lost upstream, {overrun:,} overrun"

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import rdmaq
 
 from . import conservation
+from .errors import SubscriberError
 from .events import SessionBegin
 from .feed import Feed
 from .publish import FeedPublisher, PublishedSession
@@ -18,6 +19,8 @@ from .receive import Pace
 from .subscribers import SubscriberProcess
 
 STREAM = "itch"
+# At the same time, of one user.
+REPLAYS_MAX = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,6 +66,17 @@ class SubscriberAccount:
     def conserved(self) -> bool:
         """Whether every message is accounted for."""
         return not self.breaches and self.died is None
+
+
+def _make_node() -> rdmaq.Node:
+    """A node under the first name that no living replay has.
+
+    So a replay that was killed leaves files of one name behind, which the next one takes over.
+    """
+    for number in range(1, REPLAYS_MAX):
+        with suppress(rdmaq.AddressInUse):
+            return rdmaq.Node(f"local:rdmaq-md-{number}")
+    return rdmaq.Node(f"local:rdmaq-md-{REPLAYS_MAX}")
 
 
 class Replay:
@@ -115,7 +129,7 @@ class Replay:
             speed=self.settings.speed,
         )
         try:
-            with rdmaq.Node(f"local:rdmaq-md-{os.getpid()}") as node:
+            with _make_node() as node:
                 self._node = node
                 try:
                     self.publisher.run(self.feed)
@@ -177,7 +191,12 @@ class Replay:
         for process in alive:
             process.attach(STREAM, begin.first_sequence)
         for process in alive:
-            process.wait_attached(session_count)
+            try:
+                process.wait_attached(session_count)
+            except SubscriberError:
+                # One that dies between two sessions is told at the end; the others go on.
+                if is_first or process.died is None:
+                    raise
         if is_first:
             self._on_begin()
         return publisher

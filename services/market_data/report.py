@@ -12,6 +12,9 @@ from .replay import Replay, SubscriberAccount
 if TYPE_CHECKING:
     from rich.console import Console
 
+# Fewer messages than this, missing at the beginning, are no sign of a late capture.
+MISSING_MIN = 1000
+
 
 def is_sound(accounts: Sequence[SubscriberAccount]) -> bool:
     """Whether everything is accounted for at every subscriber not killed on purpose."""
@@ -83,6 +86,13 @@ def print_feed(
             f"declared {session.lost_count:,} lost on all lines; {session.end_cause or 'cut off'}",
             soft_wrap=True,
         )
+        if _began_in_the_middle(session):
+            console.print(
+                f"note: session {session.session}: nothing before {session.lost[0][1] + 1:,} is in "
+                "the capture, and all of that counts as lost; a capture from the middle of a day "
+                "wants --start live",
+                soft_wrap=True,
+            )
     notes = {
         "skipped frames": feed.get("skipped"),
         "not MoldUDP64": feed["malformed"],
@@ -97,6 +107,13 @@ def print_feed(
             if isinstance(value, dict):
                 words = ", ".join(f"{count:,} {reason}" for reason, count in value.items())
             console.print(f"note: {note}: {words}", soft_wrap=True)
+
+
+def _began_in_the_middle(session: PublishedSession) -> bool:
+    """Whether more is missing at a session's beginning than lines lose."""
+    if session.joined or not session.lost or session.lost[0][0] != session.first_sequence:
+        return False
+    return session.lost[0][1] - session.first_sequence >= max(MISSING_MIN, session.published // 10)
 
 
 def verdict(sessions: Sequence[PublishedSession], accounts: Sequence[SubscriberAccount]) -> str:

@@ -1,25 +1,22 @@
-"""`rdmaq-md publish` and `rdmaq-md subscribe`: the two halves of a replay, by themselves."""
+"""`rdmaq-md publish`: the publishing half of a replay, by itself."""
 
 from __future__ import annotations
 
 import json
 import time
 from collections.abc import Sequence
-from typing import Literal
 
 import click
 from rich.console import Console
 
 import rdmaq
 
-from . import conservation, ranges
-from .errors import OptionError
+from . import ranges
 from .events import SessionBegin
 from .feed import Feed
+from .progress import LiveProgress, publisher_rows
 from .publish import FeedPublisher, PublishedSession
-from .receive import Pace, receive
-from .report import print_feed, print_subscriber
-from .tally import Latencies, Tally
+from .report import print_feed
 
 POLL_SECONDS = 0.02
 # Subscribers of one session get so long to read it to its end and be there for the next one.
@@ -46,9 +43,11 @@ def publish_feed(
     """
     with rdmaq.Node(address) as node:
         door = _Door(node, stream, capacity, flow, wait_subscribers)
-        publisher = FeedPublisher(door.open, speed=speed)
+        progress = LiveProgress(lambda: publisher_rows(publisher.sessions), is_wanted=not as_json)
+        publisher = FeedPublisher(door.open, speed=speed, on_tick=progress.update)
         try:
-            publisher.run(feed)
+            with progress:
+                publisher.run(feed)
         finally:
             publisher.close()
             if door.has_opened:  # also after Ctrl-C: what was published until then
@@ -124,82 +123,3 @@ def _tell_published(
         "feed": feed.describe(),
     }
     click.echo(json.dumps(words))
-
-
-def subscribe_stream(
-    address: str,
-    stream: str,
-    *,
-    start: Literal["live", "oldest"],
-    timeout: float,
-    wait: Literal["auto", "spin", "yield", "sleep"],
-    as_json: bool,
-    console: Console,
-) -> bool:
-    """Counts a stream, session after session, until its node closes; False if incomplete.
-
-    Each session is told when it ends, or the command does.
-
-    Raises:
-        OptionError: The stream does not carry market data.
-        rdmaq.RdmaqError: There is no such node or stream, or its publisher vanished (what it had
-            published has been counted and told).
-    """
-    latencies = Latencies()
-    tallies: list[Tally] = []
-    with rdmaq.connect(address, timeout=timeout) as peer:
-        subscription: rdmaq.Subscription | None = peer.subscribe(
-            stream, start=start, timeout=timeout, wait=wait
-        )
-        try:
-            while subscription is not None:
-                with subscription:
-                    _check_untyped(subscription, address)
-                    tally = Tally(latencies=latencies)
-                    tallies.append(tally)
-                    number = len(tallies)
-                    click.echo(f"subscribed to {stream} at {address}: session {number}", err=True)
-                    try:
-                        receive(subscription, tally, Pace(wait=wait))
-                    finally:
-                        if not as_json:
-                            console.print(f"session {number}:")
-                            print_subscriber(console, tally.as_json())
-                subscription = _next_session(peer, subscription.epoch, stream, wait)
-        finally:
-            if as_json and tallies:
-                reports = [tally.as_json() for tally in tallies]
-                words = {**conservation.total(reports), "sessions": reports}
-                click.echo(json.dumps(words))
-    return not any(tally.undeclared or tally.doubled for tally in tallies)
-
-
-def _check_untyped(subscription: rdmaq.Subscription, address: str) -> None:
-    if subscription.schema is not None:
-        raise OptionError(
-            f"stream {subscription.name!r} at {address}",
-            f"it carries records of {subscription.schema}, not market data messages",
-            "choose another stream by --stream",
-        )
-
-
-def _next_session(
-    peer: rdmaq.Peer,
-    epoch: int,
-    stream: str,
-    wait: Literal["auto", "spin", "yield", "sleep"],
-) -> rdmaq.Subscription | None:
-    """Waits for the stream's next incarnation; None when its node has closed."""
-    while True:
-        try:
-            # From the beginning, whatever it is: what the ring has lost by now is declared.
-            subscription = peer.subscribe(stream, start=1, wait=wait)
-        except rdmaq.PeerNotFound:
-            return None
-        except (rdmaq.StreamNotFound, rdmaq.HandoverError):
-            pass  # between two sessions, or closing just now
-        else:
-            if subscription.epoch != epoch:
-                return subscription
-            subscription.close()
-        time.sleep(POLL_SECONDS)

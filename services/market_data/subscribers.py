@@ -104,9 +104,9 @@ class SubscriberProcess:
         deadline = time.monotonic() + ATTACH_SECONDS_MAX
         if not self._wait(lambda: self._attached_count >= session_count, lambda: deadline):
             raise SubscriberError(
-                f"subscriber {self.number} did not start",
+                f"subscriber {self.number} did not subscribe",
                 self.died or f"it was not ready within {ATTACH_SECONDS_MAX:.0f} s",
-                "look at the machine's load and memory, and run again",
+                "look for who ended it, at the machine's load and memory, and run again",
             )
 
     def wait_report(self, session_count: int) -> bool:

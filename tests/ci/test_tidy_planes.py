@@ -75,6 +75,7 @@ def test_service_that_reaches_inside_is_found(tree_of: TreeOf, line: str) -> Non
 def test_service_on_the_public_api_is_no_finding(tree_of: TreeOf) -> None:
     text = (
         "import rdmaq\nfrom rdmaq import Node\nfrom rdmaq.errors import GapError\nrdmaq.connect\n"
+        "from rdmaq.command_line import error_line\n"
     )
     tree = tree_of({"services/md/cli.py": text + "from .decode import d\nrdmaq.__version__\n"})
     assert not list(planes.services_use_the_public_api(tree))

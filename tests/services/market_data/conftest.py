@@ -92,14 +92,14 @@ def start_rdmaq_md() -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts `rdmaq-md`; what still runs at the end of the test is killed."""
     started: list[subprocess.Popen[str]] = []
 
-    def start(*arguments: object) -> subprocess.Popen[str]:
+    def start(*arguments: object, stderr: int = subprocess.PIPE) -> subprocess.Popen[str]:
         # A shell lets what it runs in the background ignore Ctrl-C, and children inherit that.
         before = signal.signal(signal.SIGINT, signal.default_int_handler)
         try:
             process = subprocess.Popen(
                 [*COMMAND, *map(str, arguments)],
                 stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
+                stderr=stderr,
                 text=True,
             )
         finally:

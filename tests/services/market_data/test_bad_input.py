@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import os
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -29,9 +30,7 @@ def refused(capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
         assert main([str(argument) for argument in arguments]) == 2
         output, errors = capsys.readouterr()
         assert output == ""
-        assert errors.startswith("error: ")
-        assert errors.count("\n") == 1, errors
-        assert ": " in errors.removeprefix("error: "), "it names the cause"
+        assert re.fullmatch(r"error: .+: .+; .+\n", errors), "what happened: cause; cure"
         assert "Traceback" not in errors
         return errors
 
@@ -67,7 +66,9 @@ def test_capture_that_cannot_be_used(
     path = tmp_path / "capture.pcap"
     path.write_bytes(content)
     extra = ["--address", "local:bad-input"] if command == "publish" else []
-    assert words in refused(command, path, *extra)
+    said = refused(command, path, *extra)
+    assert words in said
+    assert str(path) in said
 
 
 def test_absent_file_and_directory(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -148,7 +149,10 @@ def test_message_too_large_for_the_ring(refused: Callable[..., str], tmp_path: P
 
 
 def test_unknown_node_and_stream(refused: Callable[..., str]) -> None:
-    assert "no node" in refused("subscribe", "--address", "local:nobody")
+    said = refused("subscribe", "--address", "local:nobody")
+    assert "no node" in said
+    assert "--timeout" in said
+    assert "timeout=" not in said, "that is the API's word"
     address = f"local:bad-{os.getpid()}"
     with rdmaq.Node(address) as node, node.publish("other"):
         assert "'other'" in refused("subscribe", "--address", address, "--stream", "itch")
@@ -167,6 +171,15 @@ def test_address_of_another_host_and_of_no_form(
     refused("publish", small_capture, "--address", "nonsense")
 
 
+def test_stream_name_and_socket_path_that_cannot_be(
+    refused: Callable[..., str], small_capture: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    address = f"local:names-{os.getpid()}"
+    assert "stream name" in refused("publish", small_capture, "--address", address, "--stream", "")
+    monkeypatch.setenv("RDMAQ_RUNTIME_DIR", "/tmp/" + "x" * 100)
+    assert "socket path" in refused("publish", small_capture, "--address", address)
+
+
 def test_address_in_use(refused: Callable[..., str], small_capture: Path) -> None:
     address = f"local:used-{os.getpid()}"
     with rdmaq.Node(address):
@@ -175,6 +188,7 @@ def test_address_in_use(refused: Callable[..., str], small_capture: Path) -> Non
 
 def test_synthetic_day_that_cannot_be_written(refused: Callable[..., str], tmp_path: Path) -> None:
     assert "No such file" in refused("synth", tmp_path / "no" / "x.pcap", "--messages", "10")
+    assert "No space left" in refused("synth", "/dev/full", "--messages", "10")
 
 
 def test_help_needs_nothing(capsys: pytest.CaptureFixture[str]) -> None:

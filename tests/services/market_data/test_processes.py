@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,7 +15,10 @@ from typing import Any
 import pytest
 from rdmaq_services.market_data.capture_write import write_capture
 from rdmaq_services.market_data.datagrams import Datagram
+from rdmaq_services.market_data.feed import FeedOptions, open_capture_feed
 from rdmaq_services.market_data.moldudp64 import pack
+from rdmaq_services.market_data.publish import PublishedSession
+from rdmaq_services.market_data.replay import Replay, ReplaySettings
 
 Start = Callable[..., "subprocess.Popen[str]"]
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -181,7 +185,7 @@ def test_publisher_that_is_killed_is_an_error_with_what_came_before(
     publisher.kill()
     output, errors = subscriber.communicate(timeout=DEADLINE_SECONDS)
     assert subscriber.returncode == 2
-    assert errors.splitlines()[-1].startswith("error: ")
+    assert re.fullmatch(r"error: the publisher .+ is gone: .+; .+", errors.splitlines()[-1])
     assert "Traceback" not in errors
     assert '"messages"' in output
 
@@ -201,9 +205,50 @@ def test_subscriber_told_to_end_tells_what_it_got(start_rdmaq_md: Start) -> None
     assert "messages" in json.loads(output)
 
 
+def test_files_of_a_replay_that_was_killed_are_taken_over_by_the_next_one(
+    start_rdmaq_md: Start, rdmaq_md: Run, runtime_dir: Path
+) -> None:
+    for _ in range(2):
+        process = start_rdmaq_md(*LONG)
+        attached(process)
+        process.kill()
+        process.wait()
+        left = {path.name for path in runtime_dir.iterdir()}
+        assert left == {"rdmaq-md-1.sock", "rdmaq-md-1.lock"}
+    assert rdmaq_md("replay", "--messages", 1_000, "--subscribers", 1).returncode == 0
+    assert not list(runtime_dir.iterdir())
+
+
+def test_subscriber_killed_between_two_sessions_is_told_as_killed(tmp_path: Path) -> None:
+    """The others read the second session, too."""
+
+    class Killing(Replay):
+        def _collect(self, session: PublishedSession) -> None:
+            super()._collect(session)
+            if session.session == "ONE":
+                self.processes[0].send_signal(signal.SIGKILL)
+
+    path, line = tmp_path / "two.pcap", "239.1.1.1:5000"
+    write_capture(path, [Datagram(10**18, line, pack(s, 1, [b"A" * 36])) for s in ("ONE", "TWO")])
+    with open_capture_feed(path, FeedOptions()) as feed:
+        replay = Killing(feed, ReplaySettings(subscribers=2))
+        replay.run()
+    killed, whole = replay.accounts()
+    assert killed.died == "killed by SIGKILL"
+    assert not killed.conserved
+    assert (whole.died, whole.conserved, whole.report["messages"]) == (None, True, 2)
+
+
 @pytest.mark.slow
 def test_demo_stops_one_kills_one_and_the_rest_lose_nothing(rdmaq_md: Run) -> None:
     finished = rdmaq_md("demo", "--messages", 450_000)
     assert finished.returncode == 0, finished.stdout + finished.stderr
-    for words in ("SIGSTOP", "SIGCONT", "SIGKILL", "lost nothing else", "conserved: "):
+    for words in (
+        "SIGSTOP",
+        "SIGCONT",
+        "SIGKILL",
+        "lost nothing else",
+        "conserved: ",
+        "bench latency",
+    ):
         assert words in finished.stdout

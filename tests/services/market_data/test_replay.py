@@ -153,6 +153,20 @@ def test_live_join_starts_where_the_lines_are(rdmaq_md: Run, tmp_path: Path) -> 
     assert report_of(finished)["subscribers"][0]["lost_ranges"] == [[1, 999_999]]
 
 
+def test_capture_from_the_middle_of_a_day_gets_a_hint(rdmaq_md: Run, tmp_path: Path) -> None:
+    """Not one whose lines lost a little at the beginning."""
+    late, whole = tmp_path / "late.pcap", tmp_path / "whole.pcap"
+    for path, first in ((late, 50_001), (whole, 4)):
+        write_capture(
+            path, [Datagram(10**18, "239.1.1.1:5000", pack("A", first, [b"S" + bytes(11)] * 5))]
+        )
+    said = rdmaq_md("replay", late, "--subscribers", 1).stdout
+    assert "nothing before 50,001 is in the capture" in said
+    assert "--start live" in said
+    for arguments in ((late, "--start", "live"), (whole,)):
+        assert "--start live" not in rdmaq_md("replay", *arguments, "--subscribers", 1).stdout
+
+
 def test_capture_cut_in_the_middle_delivers_what_is_whole_and_says_where_it_ends(
     rdmaq_md: Run, synthetic_lines: Any, tmp_path: Path
 ) -> None:
