@@ -125,7 +125,7 @@ class Export(Exported):
         return self._region.compare_swap(offset_bytes, expected, value)
 
     def offset_of(self, index: Any, field: str | None = None) -> int:
-        """Where an element (or its field) begins, in bytes: what atomics take."""
+        """`Region.offset_of` of the own array: where an element begins, in bytes."""
         return self._region.offset_of(index, field)
 
     def __enter__(self) -> Export:

@@ -22,6 +22,7 @@ class RegionInfo:
     """One region or table on offer.
 
     Attributes:
+        name: under which it is exported.
         kind: "array" (`Peer.region`) or "table" (`Peer.table`).
         dtype: of the elements, or of the rows.
         shape: of the array; of a table: (rows,).

@@ -142,7 +142,15 @@ class Region(Handle):
         return int(before)
 
     def offset_of(self, index: Index, field: str | None = None) -> int:
-        """Where an element (or its field) begins, in bytes: what atomics take."""
+        """Where an element (or its field) begins, in bytes: what atomics take.
+
+        Args:
+            index: one element: an integer for each axis.
+            field: of a dtype with fields.
+
+        Raises:
+            RegionBoundsError: it selects none, or more than one.
+        """
         chosen = self.layout.select(index, field)
         if len(chosen.offsets) != 1:
             raise RegionBoundsError(
@@ -152,7 +160,10 @@ class Region(Handle):
         return int(chosen.offsets[0])
 
     def batch(self) -> Batch:
-        """An empty batch: add operations, then `run()` or `await` it; one crossing, one chain."""
+        """An empty batch: add operations, then `run()` or `await` it; one crossing, one chain.
+
+        Raises nothing.
+        """
         return Batch(self)
 
     def close(self) -> None:
