@@ -10,6 +10,9 @@ pyverbs makes the objects, C posts and polls. Importing this needs neither pyver
         pair = domain.pair()
         ...                                # give pair.address and memory.remote to the peer
         pair.connect(peer_address)
+        pair.write(memory[0:64], peer_memory).wait()
+
+docs/verbs.md is a tutorial.
 """
 
 from rdmaq.verbs.address import PairAddress
@@ -23,11 +26,14 @@ from rdmaq.verbs.events import DeviceEvent, Events
 from rdmaq.verbs.gids import Gid
 from rdmaq.verbs.limits import DeviceLimits
 from rdmaq.verbs.memory import Memory, MemoryPart, RemoteMemory
+from rdmaq.verbs.operation import Operation, Receive
 from rdmaq.verbs.pair import Pair
+from rdmaq.verbs.requests import Batch, Requests
 from rdmaq.verbs.settings import PairSettings
 
 __all__ = [
     "Access",
+    "Batch",
     "Device",
     "DeviceEvent",
     "DeviceLimits",
@@ -37,13 +43,16 @@ __all__ = [
     "Gid",
     "Memory",
     "MemoryPart",
+    "Operation",
     "Pair",
     "PairAddress",
     "PairAttributes",
     "PairSettings",
     "Port",
     "QpState",
+    "Receive",
     "RemoteMemory",
+    "Requests",
     "Status",
     "open",
     "ports",

@@ -17,6 +17,7 @@ from __future__ import annotations
 import struct
 from dataclasses import dataclass
 from ipaddress import IPv6Address
+from typing import ClassVar
 
 from rdmaq.errors import HandoverError
 from rdmaq.verbs.constants import LINK_LAYER_ETHERNET, LINK_LAYER_INFINIBAND, MTU_CODES
@@ -57,6 +58,8 @@ class PairAddress:
     initiator_depth: int
     responder_depth: int
     receives: int
+
+    SIZE_BYTES: ClassVar[int] = ADDRESS_BYTES  # of to_bytes()
 
     def to_bytes(self) -> bytes:
         """The 48 bytes for the peer."""

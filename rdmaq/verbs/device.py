@@ -12,6 +12,7 @@ from rdmaq.errors import DeviceNotFound
 from rdmaq.verbs import pointers
 from rdmaq.verbs._calls import keep_for_ever, refusals
 from rdmaq.verbs.choice import choose
+from rdmaq.verbs.constants import MTU_BYTES, PORT_ACTIVE
 from rdmaq.verbs.devices import Port, ports
 from rdmaq.verbs.domain import Domain
 from rdmaq.verbs.events import Events
@@ -89,10 +90,34 @@ class Device(Handle):
 
     def gid_now(self) -> Gid | None:
         """Our GID as it stands in the table now; None if it is gone, or another took its place."""
-        for port in ports():
-            if (port.device, port.number) == (self.port.device, self.port.number):
+        for port in ports(device=self.port.device):
+            if port.number == self.port.number:
                 return next((gid for gid in port.gids if gid == self.gid), None)
         return None
+
+    def changes(self, mtu_bytes: int) -> list[str]:
+        """What is not any more as it was when a connection was made, in words.
+
+        Args:
+            mtu_bytes: of that connection.
+        """
+        found = []
+        try:
+            port = self._context.query_port(self.port.number)
+        except load().pyverbs_error.PyverbsError as error:
+            return [f"the device does not answer: {error}"]
+        if port.state != PORT_ACTIVE:
+            found.append("the local port is not active now")
+        now_bytes = MTU_BYTES.get(port.active_mtu, 0)
+        if now_bytes < mtu_bytes:
+            found.append(
+                f"the local port carries {now_bytes} bytes now, less than the connection's MTU of "
+                f"{mtu_bytes}: give its interface room for that and RoCE's headers (ip link set "
+                "NAME mtu), or set mtu_bytes"
+            )
+        if self.gid_now() is None:
+            found.append(f"our GID {self.gid} is gone from the port's table")
+        return found
 
     def close(self) -> None:
         """Closes its domains, with all in them, then the device. Idempotent."""
@@ -145,6 +170,12 @@ def open_device(
     """
     load()
     found = choose(
-        ports(), device=device, port=port, gid_index=gid_index, interface=interface, reach=reach
+        # A long GID table takes time to read: all are read only for the listing in an error.
+        ports(device=device) or ports(),
+        device=device,
+        port=port,
+        gid_index=gid_index,
+        interface=interface,
+        reach=reach,
     )
     return Device(*found)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import AddressValueError, IPv6Address
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 from rdmaq.verbs.gids import INFINIBAND, ROCE_V1, ROCE_V2, Gid
 
 SYSFS = Path("/sys/class")
+_NULL_TEXT = ":".join(["0000"] * 8)
 _TYPES = {"IB/RoCE v1": ROCE_V1, "RoCE v1": ROCE_V1, "RoCE v2": ROCE_V2}
 
 
@@ -41,28 +44,42 @@ class Port:
         return f"{self.device} port {self.number}"
 
 
-def _read(path: Path) -> str:
+def _read(path: Path | str) -> str:
+    # Not Path.read_text: a GID table may have a thousand slots, and each is a file.
     try:
-        return path.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):  # an empty slot's attributes cannot be read
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
         return ""
+    try:
+        return os.read(fd, 256).decode("ascii", "replace").strip()
+    except OSError:  # an empty slot's attributes cannot be read
+        return ""
+    finally:
+        os.close(fd)
 
 
 def _gids(folder: Path, link_layer: str) -> tuple[Gid, ...]:
+    try:
+        slots = sorted(int(path.name) for path in (folder / "gids").iterdir())
+    except (OSError, ValueError):
+        slots = []
+    texts = {slot: _read(f"{folder}/gids/{slot}") for slot in slots}
+    filled = [slot for slot in slots if texts[slot] not in ("", _NULL_TEXT)]
+    if not filled and link_layer == "InfiniBand":
+        filled = slots[:1]  # the LID alone reaches its subnet; on Ethernet it is an empty slot
     found = []
-    for path in sorted(folder.glob("gids/*"), key=lambda path: int(path.name)):
-        try:
-            value = IPv6Address(_read(path))
-        except AddressValueError:
-            continue
-        kind = _TYPES.get(_read(folder / "gid_attrs" / "types" / path.name), ROCE_V1)
-        if link_layer == "InfiniBand":
-            kind = INFINIBAND
-        elif value == IPv6Address(0):
-            continue  # an empty slot: an Ethernet port has no other null GID
-        interface = _read(folder / "gid_attrs" / "ndevs" / path.name)
-        found.append(Gid(index=int(path.name), value=value, kind=kind, interface=interface))
-    return tuple([gid for gid in found if not gid.is_null] or found[:1])
+    for slot in filled:
+        with suppress(AddressValueError):
+            kind = _TYPES.get(_read(folder / "gid_attrs" / "types" / str(slot)), ROCE_V1)
+            found.append(
+                Gid(
+                    index=slot,
+                    value=IPv6Address(texts[slot]),
+                    kind=INFINIBAND if link_layer == "InfiniBand" else kind,
+                    interface=_read(folder / "gid_attrs" / "ndevs" / str(slot)),
+                )
+            )
+    return tuple(found)
 
 
 def _netdevs(sysfs: Path, device: str, number: int) -> set[str]:
@@ -74,22 +91,29 @@ def _netdevs(sysfs: Path, device: str, number: int) -> set[str]:
     return found
 
 
-def ports(sysfs: Path = SYSFS) -> list[Port]:
-    """Returns every port of every RDMA device, by name; an empty list where there is none."""
+def ports(sysfs: Path = SYSFS, *, device: str | None = None) -> list[Port]:
+    """Returns every port of every RDMA device, by name; an empty list where there is none.
+
+    Args:
+        sysfs: where the kernel's tree is.
+        device: of this device only.
+    """
     found = []
     for folder in sysfs.glob("infiniband/*/ports/*"):
-        device, number = folder.parent.parent.name, int(folder.name)
+        if device not in (None, folder.parent.parent.name):
+            continue
+        name, number = folder.parent.parent.name, int(folder.name)
         link_layer = _read(folder / "link_layer") or "InfiniBand"
         gids = _gids(folder, link_layer)
         interfaces = {gid.interface for gid in gids if gid.interface}
         found.append(
             Port(
-                device=device,
+                device=name,
                 number=number,
                 state=_read(folder / "state").rpartition(" ")[2],  # "4: ACTIVE"
                 link_layer=link_layer,
                 gids=gids,
-                interfaces=tuple(sorted(interfaces | _netdevs(sysfs, device, number))),
+                interfaces=tuple(sorted(interfaces | _netdevs(sysfs, name, number))),
             )
         )
     return sorted(found, key=lambda port: (port.device, port.number))

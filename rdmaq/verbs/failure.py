@@ -25,8 +25,8 @@ _MEANINGS: dict[int, tuple[str, str]] = {
     ),
     Status.WR_FLUSH_ERR: (
         "it was thrown away with all that was in flight, since the queue pair is in the error "
-        "state: an earlier operation failed, the local port went down, or the pair was closed; a "
-        "wrong local key shows so, too, on rxe",
+        "state: an earlier operation failed, the local port went down or carries less than the MTU "
+        "now, or the pair was closed; a wrong local key shows so, too, on rxe",
         "look at the first operation that failed and at the device's events; connect a new pair",
     ),
     Status.MW_BIND_ERR: (
@@ -134,7 +134,8 @@ def explain(
     status: int,
     vendor_error: int,
     is_unknown: bool = False,
-    events: str = "",
+    first: str = "",
+    seen: str = "",
 ) -> str:
     """One text: what happened on which queue pair; the likely cause; what to do.
 
@@ -145,7 +146,8 @@ def explain(
         status: enum ibv_wc_status.
         vendor_error: the device's own number.
         is_unknown: no completion came at all.
-        events: what the device told shortly before, "" for nothing.
+        first: the operation of the pair that failed before it, and how; "" where it is the first.
+        seen: what the device told shortly before and what has changed since; "" for nothing.
     """
     what = f"{opcode} of {length_bytes:,} bytes" if length_bytes else opcode
     if is_unknown:
@@ -153,5 +155,7 @@ def explain(
     else:
         name = f"{status_name(status)} (vendor error {vendor_error:#x})"
         cause, cure = _MEANINGS.get(status, _OTHER)
-    told = f"; the device told: {events}" if events else ""
+    if first and status in (Status.WR_FLUSH_ERR, Status.SUCCESS):
+        cause = f"{cause}; the first to fail was a {first}"
+    told = f"; seen: {seen}" if seen else ""
     return f"{what} failed with {name} on {facts}: {cause}{told}; {cure}"

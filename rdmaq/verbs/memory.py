@@ -7,7 +7,7 @@ import resource
 import struct
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from rdmaq._fast import ffi
 from rdmaq._handle import Handle
@@ -36,6 +36,8 @@ class RemoteMemory:
     address: int
     length: int
     rkey: int
+
+    SIZE_BYTES: ClassVar[int] = _REMOTE.size  # of to_bytes()
 
     def __getitem__(self, part: slice) -> RemoteMemory:
         """The bytes from `part.start` to `part.stop`."""
@@ -159,9 +161,20 @@ class Memory(Handle):
         """Deregisters: from now on the peer's operations on it fail, and ours may not name it.
 
         The bytes stay; the buffer is given back. Idempotent.
+
+        Raises:
+            RegistrationError: operations of our own that use it are in flight: wait for them or
+                close their pair, then close again. Nothing happened.
         """
         if self.closed:
             return
+        users = [pair for pair in self._domain.pairs() if pair.uses(self)]
+        if users:
+            raise RegistrationError(
+                f"memory of {self.length:,} bytes is lent to operations in flight on "
+                f"{', '.join(map(str, users))}: the NIC may still write there; "
+                "wait for them, or close the queue pair first"
+            )
         self._is_closed = True
         if self._mr is not None:
             with refusals("cannot deregister memory", {0: "close its domain"}, RegistrationError):

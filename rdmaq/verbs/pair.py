@@ -5,22 +5,25 @@ from __future__ import annotations
 import errno
 import secrets
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rdmaq._handle import Handle
-from rdmaq.errors import ClosedError, OperationFailed, PairError
-from rdmaq.verbs import attributes, failure, pointers, states
+from rdmaq.errors import OperationFailed, PairError
+from rdmaq.verbs import attributes, failure, fast, pointers, states
 from rdmaq.verbs._calls import keep_for_ever, refusals
 from rdmaq.verbs.address import PairAddress
 from rdmaq.verbs.attributes import PairAttributes
 from rdmaq.verbs.constants import QP_TYPE_RC, Access, QpState
 from rdmaq.verbs.events import summary
 from rdmaq.verbs.library import load
+from rdmaq.verbs.one_sided import OneSided
 from rdmaq.verbs.queue import CompletionQueue
-from rdmaq.verbs.settings import PairSettings
+from rdmaq.verbs.settings import WAIT_MODES, PairSettings
 
 if TYPE_CHECKING:
     from rdmaq.verbs.domain import Domain
+    from rdmaq.verbs.memory import Memory
 
 _PSN_BITS = 24
 FLUSH_SECONDS_MAX = 5.0  # a device flushes in microseconds; rxe under load in tenths of a second
@@ -44,7 +47,20 @@ _CONNECT_CURES = {
 }
 
 
-class Pair(Handle):
+class _NotConnected:
+    """Stands for the operations of a pair that has no peer (yet, or any more)."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+
+    def __getattr__(self, name: str) -> Any:
+        self._pair._check_open()
+        raise PairError(
+            f"{self._pair.facts} cannot {name}: it has no peer; call connect(peer's address) first"
+        )
+
+
+class Pair(OneSided, Handle):
     """One end of a reliable connection; `Domain.pair()` makes it.
 
     Exchange `address` with the peer by whatever means there is, then both call `connect`. A pair
@@ -60,12 +76,17 @@ class Pair(Handle):
     """
 
     __slots__ = (
-        "_pointer", "_qp", "_queue", "address", "attributes", "domain", "remote", "settings",
+        "_counted", "_first_failure", "_pointer", "_posted", "_qp", "_queue", "_traffic", "address",
+        "attributes", "domain", "remote", "settings",
     )  # fmt: skip
 
     def __init__(self, domain: Domain, settings: PairSettings, remote_access: Access) -> None:
         self._qp: Any = None
         self._queue: CompletionQueue | None = None
+        self._counted: fast.Queue | None = None
+        self._posted: fast.PostedPair | None = None
+        self._traffic: Any = _NotConnected(self)
+        self._first_failure = ""
         self.domain = domain
         self.settings = settings
         self.remote: PairAddress | None = None
@@ -87,16 +108,14 @@ class Pair(Handle):
     def _make(self, remote_access: Access) -> None:
         device, settings, pyverbs = self.domain.device, self.settings, load()
         what = f"cannot make a queue pair of {device.port.device}"
-        # A device may grant more than was asked; the completion queue must hold all of it. So it is
-        # made for what queue pairs of this size are granted, with room to spare, and checked.
-        entry_count = 2 * (settings.send_depth + settings.receive_depth + 1)
-        entry_count = min(entry_count, device.limits.cq_entries_max)
-        self._queue = CompletionQueue(device, entry_count)
+        # Each request and each receive may complete at once when the pair is flushed; of the sends
+        # the C side keeps one more for itself (csrc/rdma/pair.h, cover).
+        send_count, receive_count = settings.send_depth + 1, settings.receive_depth
+        self._queue = CompletionQueue(device, send_count + receive_count)
         with refusals(what, _MAKE_CURES, PairError):
             capacity = pyverbs.qp.QPCap(
-                # One more than is offered: the C side keeps one (csrc/rdma/pair.h, cover).
-                max_send_wr=settings.send_depth + 1,
-                max_recv_wr=max(settings.receive_depth, 1),
+                max_send_wr=send_count,
+                max_recv_wr=max(receive_count, 1),
                 max_send_sge=1,
                 max_recv_sge=1,
                 max_inline_data=settings.inline_bytes,
@@ -120,6 +139,26 @@ class Pair(Handle):
         with refusals(what, _CONNECT_CURES, PairError):
             states.to_init(self._qp, settings, device.port.number, remote_access)
             self.attributes: PairAttributes = attributes.read(self._qp)
+        get_event, ack_events = pointers.event_functions()
+        self._counted = fast.Queue(
+            cq=self._queue.pointers.cq,
+            channel_fd=self._queue.pointers.channel_fd,
+            get_event=get_event,
+            ack_events=ack_events,
+            entry_count=self._queue.pointers.cqe,
+        )
+        self._posted = fast.PostedPair(
+            self._counted,
+            qp=self._pointer,
+            send_count_max=send_count,
+            receive_count_max=receive_count,
+            inline_bytes_max=self.attributes.inline_bytes,
+            request_bytes_max=device.limits.message_bytes_max,
+            explain=self._explain,
+            wait_mode=WAIT_MODES[settings.wait],
+        )
+        # Before the peer can send: it is told of them by our address.
+        self._posted.post_receives(receive_count)
 
     def _own_address(self) -> PairAddress:
         device, limits, settings = self.domain.device, self.domain.device.limits, self.settings
@@ -148,6 +187,7 @@ class Pair(Handle):
             ClosedError: it was closed.
         """
         self._check_open()
+        assert self._posted is not None
         if self.remote is not None:
             raise PairError(
                 f"{self.facts} is connected already: a queue pair connects once; make another"
@@ -173,6 +213,8 @@ class Pair(Handle):
                 "set mtu_bytes in PairSettings to what it grants"
             )
         self.attributes = granted
+        self._posted.grant(remote.receives)
+        self._traffic = self._posted
         return granted
 
     @property
@@ -204,7 +246,7 @@ class Pair(Handle):
     def __str__(self) -> str:
         return f"queue pair {self.address.qp_num}"
 
-    def explain(
+    def _explain(
         self,
         *,
         opcode: str,
@@ -212,12 +254,14 @@ class Pair(Handle):
         status: int,
         vendor_error: int,
         token: int,
-        is_unknown: bool = False,
+        is_unknown: bool,
     ) -> OperationFailed:
-        """The error to raise for a completion that is none of success."""
-        events = self.domain.device.events
-        if not self.closed:
-            events.poll()
+        """The error for a completion that is none of success."""
+        device = self.domain.device
+        device.events.poll()
+        seen = summary(device.events.recent, time.monotonic())
+        if not self._first_failure:  # those that follow have no cause of their own
+            seen = "; ".join(filter(None, [seen, *device.changes(self.attributes.mtu_bytes)]))
         text = failure.explain(
             self.facts,
             opcode=opcode,
@@ -225,17 +269,22 @@ class Pair(Handle):
             status=status,
             vendor_error=vendor_error,
             is_unknown=is_unknown,
-            events=summary(events.recent, time.monotonic()),
+            first=self._first_failure,
+            seen=seen,
         )
+        if not self._first_failure:
+            self._first_failure = f"{opcode} with {failure.status_name(status)}"
         return OperationFailed(
             text, status=status, vendor_error=vendor_error, opcode=opcode, token=token
         )
 
+    def uses(self, memory: Memory) -> bool:
+        """Whether an operation in flight may still touch that memory."""
+        return self._posted is not None and self._posted.uses(memory.address, memory.length)
+
     def _check_open(self) -> None:
         if self.closed:
             raise self.closed_error()
-        if self._qp is None:
-            raise ClosedError("this pair was never made: its making failed; make another")
 
     def close(self) -> None:
         """Ends it in order: error state, everything flushed, queue pair and queue destroyed.
@@ -249,14 +298,29 @@ class Pair(Handle):
         self._destroy()
 
     def _destroy(self) -> None:
-        qp, self._qp = self._qp, None
+        posted, qp = self._posted, self._qp
+        self._traffic = _NotConnected(self)  # what comes from now on is told that it is closed
+        if posted is not None:
+            posted.close()
+            with suppress(PairError), refusals("", {0: ""}, PairError):
+                states.to_err(qp)  # a device that is gone has flushed by itself
+            posted.drain(FLUSH_SECONDS_MAX)
         if qp is not None:
             with refusals("cannot close a queue pair", {0: "see the kernel's log"}, PairError):
                 qp.close()
+        if posted is not None:
+            posted.abandon()  # nothing can complete any more
+            posted.free()
         if self._queue is not None:
             self._queue.close()
+        if self._counted is not None:
+            self._counted.free()
+        self._posted = self._counted = self._qp = None
 
     def _forget(self) -> None:
+        if self._posted is not None and self._counted is not None:
+            self._posted.forget()
+            self._counted.forget()
         keep_for_ever(self._qp, self._queue and self._queue.cq, self._queue and self._queue.channel)
 
     def __enter__(self) -> Pair:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 
+from rdmaq._fast import lib
 from rdmaq.errors import PairError
 from rdmaq.verbs.constants import MTU_CODES
 
@@ -20,6 +21,13 @@ RNR_SECONDS = tuple(
         163.84, 245.76, 327.68, 491.52,
     )
 )  # fmt: skip
+
+WAIT_MODES = {
+    "auto": lib.RQ_WAIT_AUTO,
+    "spin": lib.RQ_WAIT_SPIN,
+    "yield": lib.RQ_WAIT_YIELD,
+    "sleep": lib.RQ_WAIT_SLEEP,
+}
 
 # name: (lowest, highest, why not more or less)
 _BOUNDS = {
@@ -59,6 +67,8 @@ class PairSettings:
         service_level: of InfiniBand, and the priority of RoCE v1.
         hop_limit: routers that a packet may pass.
         pkey_index: which partition, by its place in the port's table.
+        wait: how a thread waits: "sleep" (on the completion channel), "spin", "yield", or "auto":
+            spin for some microseconds, then sleep.
     """
 
     timeout: int = 16
@@ -75,6 +85,7 @@ class PairSettings:
     service_level: int = 0
     hop_limit: int = 64
     pkey_index: int = 0
+    wait: str = "auto"
 
     def __post_init__(self) -> None:
         """Refuses what no queue pair can have, and what would make an error wait for ever."""
@@ -86,6 +97,12 @@ class PairSettings:
                         f"mtu_bytes={value!r} is not possible: the MTU of RDMA is one of "
                         f"{', '.join(map(str, MTU_CODES))} bytes; leave it out for the least of "
                         "both ports"
+                    )
+                continue
+            if field.name == "wait":
+                if value not in WAIT_MODES:
+                    raise PairError(
+                        f"wait={value!r} is no way to wait; use one of {', '.join(WAIT_MODES)}"
                     )
                 continue
             low, high, why = _BOUNDS[field.name]

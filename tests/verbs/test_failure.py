@@ -45,6 +45,6 @@ def test_what_the_device_told_stands_beside_the_cause() -> None:
         length_bytes=8,
         status=Status.WR_FLUSH_ERR,
         vendor_error=0,
-        events="PORT_ERR (port 1): the port lost its link 0.2 s before",
+        seen="PORT_ERR (port 1): the port lost its link 0.2 s before",
     )
-    assert "; the device told: PORT_ERR (port 1)" in text
+    assert "; seen: PORT_ERR (port 1)" in text

@@ -144,6 +144,18 @@ def test_machine_without_memory_is_not_blamed_on_memlock(
         register(domain, bytearray(64))
 
 
+def test_memory_of_operations_in_flight_stays_registered(domain: FakeDomain) -> None:
+    found = register(domain, bytearray(64))
+    domain.pair.busy_with = found
+    with pytest.raises(RegistrationError, match=r"in flight on queue pair 17.*; wait for them"):
+        found.close()
+    assert not found.closed
+    domain.pair.busy_with = None
+    found.close()
+    found.close()
+    assert found.closed
+
+
 def _use(action: Callable[[Memory], object]) -> Callable[[Memory], object]:
     return action
 
