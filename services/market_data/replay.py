@@ -205,4 +205,5 @@ class Replay:
         """Waits until every subscriber that lives has read the session to its end."""
         del session
         for process in self.processes:
-            process.wait_report(len(self.publisher.sessions))
+            if not process.wait_report(len(self.publisher.sessions)) and process.died is None:
+                process.give_up()

@@ -116,6 +116,11 @@ class SubscriberProcess:
             lambda: self._heard_seconds + STALL_SECONDS_MAX,
         )
 
+    def give_up(self) -> None:
+        """Kills a process that stands still; `died` tells why, not how."""
+        self.error = f"stood still for {STALL_SECONDS_MAX:.0f} s after the stream's end: given up"
+        self.kill()
+
     def send_signal(self, number: int) -> None:
         """Sends its process a signal, if it lives."""
         self._process.send_signal(number)

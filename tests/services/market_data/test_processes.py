@@ -13,9 +13,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rdmaq_services.market_data import subscribers
 from rdmaq_services.market_data.capture_write import write_capture
 from rdmaq_services.market_data.datagrams import Datagram
-from rdmaq_services.market_data.feed import FeedOptions, open_capture_feed
+from rdmaq_services.market_data.feed import FeedOptions, SyntheticFeed, open_capture_feed
+from rdmaq_services.market_data.lines import LineFaults
 from rdmaq_services.market_data.moldudp64 import pack
 from rdmaq_services.market_data.publish import PublishedSession
 from rdmaq_services.market_data.replay import Replay, ReplaySettings
@@ -237,6 +239,20 @@ def test_subscriber_killed_between_two_sessions_is_told_as_killed(tmp_path: Path
     assert killed.died == "killed by SIGKILL"
     assert not killed.conserved
     assert (whole.died, whole.conserved, whole.report["messages"]) == (None, True, 2)
+
+
+def test_subscriber_that_stands_still_is_given_up_and_not_told_as_killed_by_somebody(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(subscribers, "STALL_SECONDS_MAX", 0.3)
+    feed = SyntheticFeed(1_000, 1, LineFaults(), FeedOptions())
+    replay = Replay(feed, ReplaySettings(subscribers=1))
+    replay.run(on_begin=lambda: replay.processes[0].send_signal(signal.SIGSTOP))
+    (stopped,) = replay.accounts()
+    assert stopped.died is not None
+    assert "given up" in stopped.died
+    assert not stopped.conserved
+    assert not is_alive(replay.processes[0].pid)
 
 
 @pytest.mark.slow
