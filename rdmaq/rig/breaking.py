@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Sequence
@@ -17,6 +18,7 @@ from rdmaq.rig.state import State
 
 # Beside those of the wires (faults.KINDS): what only the outside can do.
 NODE_KINDS = ("unplug", "pause", "kill")
+NO_COUNTER = "no counter: it met no packet"
 
 
 def runner(rig: State, node: int) -> Runner:
@@ -68,8 +70,26 @@ def break_node(rig: State, node: int, kind: str) -> None:
 
 
 def break_wires(rig: State, node: int, fault: Fault) -> None:
-    """Put a fault on a node's ends of its wires."""
+    """Put a fault on a node's ends of its wires; the counters of before are noted for `heal`."""
+    before = faults.before(interfaces_of(rig, node), runner(rig, node))
     faults.apply(fault, runner(rig, node))
+    _note(rig, node).write_text(json.dumps([fault.kind, before]), encoding="utf-8")
+
+
+def _note(rig: State, node: int) -> Path:
+    return rig.node_folder(node) / "fault.json"
+
+
+def effect(rig: State, node: int) -> tuple[str, dict[str, int]] | None:
+    """Return the kind of the fault that is on a node's wires, and the counters that it moved.
+
+    None when there is no fault. A fault that moved no counter met no packet: it tested nothing.
+    """
+    try:
+        kind, before = json.loads(_note(rig, node).read_text(encoding="utf-8"))
+    except OSError:
+        return None
+    return kind, faults.moved(kind, before, counters(rig, node))
 
 
 def heal(rig: State, node: int) -> list[str]:
@@ -89,7 +109,13 @@ def heal(rig: State, node: int) -> list[str]:
             done.append(f"node {node} goes on")
         if rig.node_count > 1:
             qmp.execute("set_link", {"name": "wire-nic", "up": True})
+    found = effect(rig, node)
     faults.heal(runner(rig, node), wires.repair(node, rig.rig_id), interfaces_of(rig, node))
+    _note(rig, node).unlink(missing_ok=True)
+    if found is not None:
+        kind, by = found
+        what = ", ".join(f"{name} by {count}" for name, count in by.items()) or NO_COUNTER
+        done.append(f"node {node}: {kind} moved {what}")
     return [*done, f"node {node}: wires are whole"]
 
 

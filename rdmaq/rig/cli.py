@@ -306,12 +306,20 @@ def fault(name: str | None, node: int, interface: str | None, kind: str, amount:
 @rig.command()
 @name_option
 @click.option("--node", type=click.IntRange(0, 3), help="[default: every node]")
-def heal(name: str | None, node: int | None) -> None:
-    """Undoes every fault; a killed node is started again."""
+@click.option("--check", is_flag=True, help="Exit with 1 if a fault moved no counter.")
+def heal(name: str | None, node: int | None, check: bool) -> None:
+    """Undoes every fault, and tells what each did; a killed node is started again.
+
+    A fault that moved no counter (dropped packets, the devices' own counters) met no packet, and
+    whatever was tested meanwhile was tested without it: a script asks for that by --check.
+    """
     found = _running_node(name, node or 0)
+    idle = False
     for one in range(found.node_count) if node is None else [node]:
         for line in breaking.heal(found, one):
+            idle = idle or line.endswith(breaking.NO_COUNTER)
             click.echo(line)
+    sys.exit(1 if check and idle else 0)
 
 
 def _running_node(name: str | None, node: int) -> state.State:

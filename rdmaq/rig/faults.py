@@ -120,6 +120,12 @@ def counters(interfaces: Sequence[str], run: Runner) -> dict[str, int]:
     return found
 
 
+def before(interfaces: Sequence[str], run: Runner) -> dict[str, int]:
+    """Return the counters before a fault: of a qdisc none, since its counters begin with it."""
+    found = counters(interfaces, run)
+    return {name: value for name, value in found.items() if not name.startswith("qdisc.")}
+
+
 def moved(kind: str, before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
     """Return which counters of a kind of fault moved, and by how much; empty: it did nothing."""
     return {

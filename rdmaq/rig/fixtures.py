@@ -79,12 +79,7 @@ class FaultInjector:
         self.heal()
         where = [interface] if interface else self._interfaces
         fault = faults.Fault(kind, amount, where)
-        before = {
-            name: value
-            for name, value in faults.counters(self._interfaces, _run_here).items()
-            if not name.startswith("qdisc.")  # its counters begin with it
-        }
-        self._on = (kind, before)
+        self._on = (kind, faults.before(self._interfaces, _run_here))
         faults.apply(fault, _run_here)
 
     def heal(self) -> None:

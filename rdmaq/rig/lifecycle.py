@@ -190,7 +190,7 @@ def _wire(rig: State, node: int) -> str:
     group = f"239.{int(rig.token[4:6], 16)}.{high}.{low}"
     return (
         f"remote.type=inet,remote.host={group},remote.port={port},"
-        "local.type=inet,local.host=127.0.0.1"
+        "local.type=inet,local.host=127.0.0.1,local.port=0"
     )
 
 

@@ -29,6 +29,8 @@ def _rdma(*words: str) -> None:
     if program is None:
         raise MissingPrerequisite("the tool `rdma` is missing; apt-get install iproute2")
     answer = subprocess.run([program, *words], capture_output=True, text=True)
+    if "exists" in answer.stderr:
+        raise RigError(f"{words[-1]} has an rxe device already: leave --interface out to use it")
     if answer.returncode:
         raise RigError(
             f"rdma {' '.join(words)}: {answer.stderr.strip()}; does this kernel have rdma_rxe? "

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from rdmaq.rig import devices, lifecycle, native, state
+from rdmaq.rig import devices, lifecycle, native, running, state
 from rdmaq.rig.errors import MissingPrerequisite, RigError
+from rdmaq.rig.state import State
+from tests.rig.support import ROOT
 
 RUN = "import sys; from rdmaq.rig import native; sys.exit(native.run(sys.argv[2:], timeout={}))"
 
@@ -108,3 +110,37 @@ def run(script: str, timeout: str) -> int:
 )
 def test_status_is_that_of_a_shell(script: str, timeout: str, status: int) -> None:
     assert run(script, timeout) == status
+
+
+# One process: under emulation each import of the package takes seconds.
+IN_GUEST = """
+import os, pathlib, subprocess
+os.environ |= dict(HOME="/tmp", RDMAQ_RIG_CACHE="/tmp/cache", RDMAQ_RIG_RUNTIME="/tmp/runtime")
+from rdmaq.rig import devices, errors, lifecycle, native
+here = pathlib.Path("/")
+names = lambda: print(sorted(device.name for device in devices.local_devices()))
+print(native.up("there", here, None).native)
+lifecycle.down("there"); names()
+for words in ("add spare0 type veth peer name spare1", "set spare0 up", "set spare1 up"):
+    subprocess.run(["ip", "link", *words.split()], check=True)
+made = native.up("made", here, "spare0").native
+print(made, *("ACTIVE" for d in devices.local_devices() if d.name == made and d.is_active))
+lifecycle.down("made"); names()
+try:
+    native.up("made", here, "wire0")
+except errors.RigError as error:
+    print(error)
+subprocess.run(["ip", "link", "delete", "spare0"], check=True)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(300)
+def test_native_rig_of_a_machine_with_rdma(rig: State) -> None:
+    """The machine is a guest: it has devices, and its kernel makes one on another interface."""
+    done = running.run(rig, [sys.executable, "-c", IN_GUEST], as_root=True, folder=ROOT)
+    assert done.stdout.decode().splitlines() == [
+        "rxe0", "['rxe0', 'rxe1']",
+        "rdmaq0 ACTIVE", "['rxe0', 'rxe1']",
+        "wire0 has an rxe device already: leave --interface out to use it",
+    ], done.stderr.decode()  # fmt: skip
