@@ -13,13 +13,19 @@ from typing import NoReturn
 
 from rdmaq.errors import ClosedError
 
-_handles: weakref.WeakSet[Handle] = weakref.WeakSet()
+_handles: weakref.WeakSet[BareHandle] = weakref.WeakSet()
 
 
-class Handle:
-    """Base of everything that owns something of the system's."""
+class BareHandle:
+    """`Handle` without the room for its attributes: for who has a base that is written in C.
 
-    __slots__ = ("__weakref__", "_is_closed", "_is_forked")
+    Beside such a base no other may have room of its own: the subclass itself must name
+    `__weakref__`, `_is_closed` and `_is_forked` among its slots.
+    """
+
+    __slots__ = tuple[str, ...]()
+    _is_closed: bool
+    _is_forked: bool
 
     def __init__(self) -> None:
         self._is_closed = False
@@ -50,6 +56,12 @@ class Handle:
             f"a {what} cannot be pickled: it stands for memory of this process; send the address "
             "and the stream's name, and connect or publish in the other process"
         )
+
+
+class Handle(BareHandle):
+    """Base of everything that owns something of the system's."""
+
+    __slots__ = ("__weakref__", "_is_closed", "_is_forked")
 
 
 def _after_fork_in_child() -> None:

@@ -24,14 +24,9 @@ from rdmaq.stream import schema as schemas
 from rdmaq.stream.attach import hand_over
 from rdmaq.stream.cursor import Cursor
 from rdmaq.stream.flow import Flow, lossy, reliable
+from rdmaq.stream.reading import OnGap, OnRestart
 from rdmaq.stream.start import Start, parse_start
-from rdmaq.stream.subscription import (
-    WAIT_MODES,
-    OnGap,
-    OnRestart,
-    Subscription,
-    Wait,
-)
+from rdmaq.stream.subscription import WAIT_MODES, Subscription, Wait
 
 _RETRY_SECONDS = 0.02
 # A restart is followed from inside poll and from event loops: neither may stand still for long.

@@ -67,16 +67,10 @@ void rq_reader_deliver_from_time(struct rq_reader *reader, uint64_t wall_ns) {
     reader->next_sequence = 0;                    /* found out by looking at frames */
 }
 
-static int has_news(const struct rq_reader *reader) {
-    return atomic_load_explicit(&reader->live->tail_bytes, memory_order_relaxed) !=
-               reader->cursor ||
-           atomic_load_explicit(&reader->control->cut_off, memory_order_relaxed) != 0;
-}
-
 static int spin(struct rq_reader *reader, uint64_t until_ticks, int is_yielding) {
     for (;;) {
         for (int i = 0; i < SPINS_PER_LOOK; i++) {
-            if (has_news(reader)) return 0;
+            if (rq_reader_has_news(reader)) return 0;
             if (is_yielding)
                 sched_yield();
             else
@@ -99,7 +93,7 @@ static int sleep_until(struct rq_reader *reader, uint64_t until_ticks) {
         int error = 0;
         uint64_t now_ticks = rq_now_ticks();
         RQ_STEP();
-        if (!has_news(reader) && !rq_handle_is_closing(&reader->handle) &&
+        if (!rq_reader_has_news(reader) && !rq_handle_is_closing(&reader->handle) &&
             now_ticks < until_ticks) {
             RQ_STEP();
             if (RQ_MUTATED(READER_FENCE_GONE)) /* `waiting` was still in the store buffer */
@@ -111,7 +105,8 @@ static int sleep_until(struct rq_reader *reader, uint64_t until_ticks) {
         }
         atomic_store_explicit(&reader->control->waiting, RQ_NOT_WAITING, memory_order_relaxed);
         if (rq_handle_is_closing(&reader->handle)) return -ESHUTDOWN;
-        if (has_news(reader) || error == -EINTR || rq_now_ticks() >= until_ticks) return 0;
+        if (rq_reader_has_news(reader) || error == -EINTR || rq_now_ticks() >= until_ticks)
+            return 0;
     }
 }
 
@@ -129,7 +124,7 @@ static int wait_for_news(struct rq_reader *reader, uint32_t wait_mode, uint64_t 
     uint64_t spin_until_ticks = now_ticks + rq_ns_ticks(SPIN_NS);
     if (spin_until_ticks > until_ticks) spin_until_ticks = until_ticks;
     int error = spin(reader, spin_until_ticks, 0);
-    if (error != 0 || has_news(reader)) return error;
+    if (error != 0 || rq_reader_has_news(reader)) return error;
     return sleep_until(reader, until_ticks);
 }
 
@@ -212,7 +207,7 @@ int rq_reader_arm(struct rq_reader *reader) {
     atomic_store_explicit(&reader->control->waiting, RQ_WAITING_SOCKET, memory_order_relaxed);
     /* Pairs with the fence in rq_wake_readers: see there. */
     atomic_thread_fence(memory_order_seq_cst);
-    status = has_news(reader);
+    status = rq_reader_has_news(reader);
     if (status)
         atomic_store_explicit(&reader->control->waiting, RQ_NOT_WAITING, memory_order_relaxed);
     rq_handle_leave(&reader->handle);

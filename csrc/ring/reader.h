@@ -85,6 +85,17 @@ static inline uint64_t rq_reader_next_sequence(const struct rq_reader *reader, u
     return origin > reader->deliver_from ? origin : reader->deliver_from;
 }
 
+/* A hint, outside of the handle: is there something for a poll to look at, and how much? */
+static inline int rq_reader_has_news(const struct rq_reader *reader) {
+    return atomic_load_explicit(&reader->live->tail_bytes, memory_order_relaxed) !=
+               reader->cursor ||
+           atomic_load_explicit(&reader->control->cut_off, memory_order_relaxed) != 0;
+}
+
+static inline uint64_t rq_reader_pending_bytes(const struct rq_reader *reader) {
+    return atomic_load_explicit(&reader->live->tail_bytes, memory_order_relaxed) - reader->cursor;
+}
+
 /* Tells a reliable publisher that the bytes below the cursor may be written over. */
 static inline void rq_reader_advance(struct rq_reader *reader) {
     /* Pairs with the acquire load in gate.c: our reads are over before it sees the cursor. */

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,17 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rdmaq._fast import ffi, lib
+from rdmaq._fast import BatchCore, ffi, lib
 
 if TYPE_CHECKING:
     from rdmaq.stream.cursor import Cursor
 
-_SEQUENCE = struct.Struct("=Q")
-_SEQUENCE_OFFSET = ffi.offsetof("struct rq_batch", "sequence")
-_TICKS = struct.Struct("=QQ")
-_TICKS_OFFSET = ffi.offsetof("struct rq_batch", "received_ticks")
-_COUNT = struct.Struct("=I")
-_COUNT_OFFSET = ffi.offsetof("struct rq_batch", "message_count")
 _NOTE = np.dtype([("ticks", "<u8"), ("message_count", "<u4"), ("reserved", "<u4")])
 
 
@@ -48,7 +41,7 @@ class Gap:
         return self.last - self.first + 1
 
 
-class Batch:
+class Batch(BatchCore):
     """Messages in sequence, copied out of the ring; they stay valid for ever.
 
     A batch may be part of a frame, or span several; it never crosses a gap. `len(batch)` is the
@@ -58,22 +51,9 @@ class Batch:
         gap: None; a `Gap` in a batch without messages.
     """
 
-    # A poll makes one of these: what can be read later is kept as C wrote it, and read then.
-    __slots__ = ("_cursor", "_found", "_payload")
+    # What is not computed here stands in BatchCore, as C wrote it (csrc/python/batch.c).
+    __slots__ = ()
     gap: Gap | None = None
-    _offsets: Any = None  # untyped and more than one message: uint32, count + 1
-    _notes: bytes | None = None  # more than one frame: struct rq_frame_note each
-
-    def __init__(self, cursor: Cursor, payload: Any, found: bytes) -> None:
-        self._cursor = cursor
-        self._payload = payload  # bytes, or an array of the schema
-        self._found = found  # struct rq_batch
-
-    def __len__(self) -> int:
-        return int(_COUNT.unpack_from(self._found, _COUNT_OFFSET)[0])
-
-    def __bool__(self) -> bool:
-        return True  # a batch that holds a gap is something, too
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self.messages if self._cursor.dtype is None else self.data)
@@ -82,11 +62,6 @@ class Batch:
         if self.gap is not None:
             return f"<Batch {self.gap}>"
         return f"<Batch of {len(self)} from sequence {self.sequence}>"
-
-    @property
-    def sequence(self) -> int:
-        """Of the first message; of a gap: the first lost one."""
-        return int(_SEQUENCE.unpack_from(self._found, _SEQUENCE_OFFSET)[0])
 
     @property
     def epoch(self) -> int:
@@ -99,10 +74,14 @@ class Batch:
 
         Copy it before you change it. After `poll(into=)` it is a part of your own buffer.
         """
-        dtype = self._cursor.dtype
-        if isinstance(self._payload, np.ndarray):
-            return self._payload
-        return np.frombuffer(self._payload, dtype=np.uint8 if dtype is None else dtype)
+        payload, dtype = self._payload, self._cursor.dtype
+        if isinstance(payload, np.ndarray):
+            return payload
+        if dtype is None:
+            return np.frombuffer(payload, dtype=np.uint8)
+        return np.frombuffer(
+            payload, dtype=dtype, count=len(self)
+        )  # what is left of it is not ours
 
     @property
     def offsets(self) -> npt.NDArray[np.uint32]:
@@ -117,18 +96,12 @@ class Batch:
             return np.array([0, len(self._payload)][: len(self) + 1], dtype=np.uint32)
         return np.frombuffer(self._offsets, dtype=np.uint32)
 
-    @property
-    def messages(self) -> list[bytes]:
-        """Each message as `bytes`."""
+    def _messages_of_array(self) -> list[bytes]:
+        """`messages`, when they are records or stand in the user's own buffer."""
         if self._cursor.dtype is not None:
             return [record.tobytes() for record in self.data]
-        payload = self._payload
-        if not isinstance(payload, bytes):
-            payload = payload.tobytes()
-        if self._offsets is None:
-            return [payload] if self.gap is None else []
-        ends = self.offsets.tolist()
-        return [payload[a:b] for a, b in pairwise(ends)]
+        payload = self._payload.tobytes()
+        return [payload[a:b] for a, b in pairwise(self.offsets.tolist())]
 
     @property
     def time_ns(self) -> int:
@@ -136,12 +109,7 @@ class Batch:
 
         0 if its clock table cannot be read (the publisher died while writing it), or after a fork.
         """
-        return self._cursor.wall_ns(self._ticks()[1])
-
-    def _ticks(self) -> tuple[int, int]:
-        """(received, published): the two stand side by side in struct rq_batch."""
-        received, published = _TICKS.unpack_from(self._found, _TICKS_OFFSET)
-        return received, published
+        return self._cursor.wall_ns(self._publish_ticks)
 
     @property
     def time(self) -> np.datetime64:
@@ -161,11 +129,10 @@ class Batch:
 
         Publisher and subscriber read the same counter (one host), so no clocks need to agree.
         """
-        received, published = self._ticks()
+        received = self._received_ticks
         if self._notes is None:
-            return np.array(
-                [lib.rq_clock_ticks_to_ns(max(0, received - published))], dtype=np.int64
-            )
+            ticks = max(0, received - self._publish_ticks)
+            return np.array([lib.rq_clock_ticks_to_ns(ticks)], dtype=np.int64)
         count = len(self._notes) // _NOTE.itemsize
         latencies = np.empty(count, dtype=np.int64)
         lib.rq_frame_latencies_ns(
@@ -177,35 +144,15 @@ class Batch:
         return latencies
 
 
-class ManyBatch(Batch):
-    """A batch of several messages."""
-
-    __slots__ = ("_count", "_notes", "_offsets")
-
-    def __init__(
-        self,
-        cursor: Cursor,
-        payload: Any,
-        found: bytes,
-        count: int,
-        offsets: Any,
-        notes: bytes | None,
-    ) -> None:
-        super().__init__(cursor, payload, found)
-        self._count = count
-        self._offsets = offsets
-        self._notes = notes
-
-    def __len__(self) -> int:
-        return self._count
-
-
 class GapBatch(Batch):
     """A batch without messages that tells of a gap."""
 
     __slots__ = ("gap",)
     gap: Gap
 
-    def __init__(self, cursor: Cursor, gap: Gap, found: bytes) -> None:
-        super().__init__(cursor, b"", found)
-        self.gap = gap
+    @classmethod
+    def of(cls, gap: Gap, cursor: Cursor, found: bytes) -> GapBatch:
+        """Tells of `gap`; `found` is the `struct rq_batch` that described it."""
+        batch = cls(cursor, b"", found, cursor.dtype is None)
+        batch.gap = gap
+        return batch

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from rdmaq._fast import BatchIterator
 from rdmaq.errors import EndOfStream
 from rdmaq.stream.batch import Batch
 
@@ -16,28 +17,17 @@ _BATCHES_PER_TURN = 32
 _RESTART_LOOK_SECONDS = 0.1
 
 
-class Batches:
+class Batches(BatchIterator):
     """Iterator and asynchronous iterator made by `Subscription.batches`; see there."""
 
     def __init__(
         self, subscription: Subscription, *, max_messages: int, timeout: float | None
     ) -> None:
+        super().__init__(subscription, timeout, max_messages, EndOfStream)
         self._subscription = subscription
         self._count_max = max_messages
         self._timeout = timeout
         self._in_a_row = 0
-
-    def __iter__(self) -> Batches:
-        return self
-
-    def __next__(self) -> Batch:
-        try:
-            batch = self._subscription.poll(self._timeout, max_messages=self._count_max)
-        except EndOfStream:
-            raise StopIteration from None
-        if batch is None:
-            raise StopIteration
-        return batch
 
     def __aiter__(self) -> Batches:
         return self
@@ -73,6 +63,15 @@ class Batches:
                 _RESTART_LOOK_SECONDS if seconds is None else min(seconds, _RESTART_LOOK_SECONDS)
             )
             return
+        subscription._enter()  # a thread that polls meanwhile would take what wakes us
+        try:
+            await self._sleep_inside(loop, seconds)
+        finally:
+            subscription._leave()
+
+    async def _sleep_inside(self, loop: asyncio.AbstractEventLoop, seconds: float | None) -> None:
+        subscription = self._subscription
+        cursor = subscription._cursor
         code = cursor.arm()
         if code < 0:
             raise subscription._refusal(code)
@@ -95,7 +94,6 @@ class Batches:
             loop.add_reader(fd, wake)
         timer = None if seconds is None else loop.call_later(seconds, wake)
         cursor.wake_loop = wake_from_outside
-        subscription._is_inside = True  # a thread that polls meanwhile would take what wakes us
         try:
             if not subscription.closed:  # else it was closed before it knew how to wake us
                 await woken
@@ -105,7 +103,6 @@ class Batches:
             if timer is not None:
                 timer.cancel()
             cursor.wake_loop = None
-            subscription._is_inside = False
             if subscription.closed:
                 cursor.hang_up()
         cursor.drain()

@@ -1,4 +1,4 @@
-"""One reader of one segment: the C handle, its buffers, and the socket that tells of death."""
+"""One reader of one segment: the C handle, and the socket that tells of death."""
 
 from __future__ import annotations
 
@@ -14,14 +14,8 @@ import numpy as np
 from rdmaq._fast import error_text, ffi, lib
 from rdmaq.errors import SegmentError
 from rdmaq.shm.segment import Segment
-from rdmaq.stream.batch import Batch, Gap, GapBatch, ManyBatch
-from rdmaq.stream.buffers import Buffers
-
-_poll = lib.rq_reader_poll
-_CAUSES = {lib.RQ_CAUSE_UPSTREAM: "upstream", lib.RQ_CAUSE_OVERRUN: "overrun"}
-
-_NOTE_BYTES = ffi.sizeof("struct rq_frame_note")
-_COPY_OUT_BYTES_MAX = 8192
+from rdmaq.stream.batch import Batch
+from rdmaq.stream.lent import Lent
 
 
 class Cursor:
@@ -72,14 +66,8 @@ class Cursor:
         self.pidfd = pidfd
         self.wake_loop: Callable[[], bool] | None = None  # set while an event loop sleeps on us
         self.is_lent = False  # a view is open
-        self._wait_mode = wait_mode
-        self._buffers = Buffers(dtype, wait_mode)
-        self._poll = self._buffers.poll
-        self._found = self._buffers.found
-        self._count_max = 0
-        self._into_buffers: Buffers | None = None
-        self._lent_buffers: Buffers | None = None
-        self._is_untyped = dtype is None
+        self.wait_mode = wait_mode
+        self._lent: Lent | None = None
         self._pid = os.getpid()
         sock.setblocking(False)
         self._life = select.poll()
@@ -89,90 +77,26 @@ class Cursor:
 
     # ---- reading ----
 
-    def take(self, count_max: int, wait_ns: int) -> Batch | int:
-        """One crossing: a batch, or the status (RQ_POLL_* or -errno) that says why not."""
-        if count_max > self._count_max:
-            self._buffers.make_scratch(count_max)
-            self._count_max = count_max
-        count = _poll(self.handle, self._poll, count_max, wait_ns)
-        if count == 1:
-            buffers = self._buffers
-            payload = buffers.payload_bytes[: self._found.payload_bytes]
-            return Batch(self, payload, buffers.found_bytes[:])
-        return self._take_many(count)
+    def lend(self, count_max: int, wait_ns: int) -> tuple[Batch | int, bytes]:
+        """One crossing: a batch that is a window into the ring, until `give_back` ends it.
 
-    def _take_many(self, count: int) -> Batch | int:
-        """Several messages, or none."""
-        buffers = self._buffers
+        Or the status (RQ_POLL_* or -errno) that says why not. With it comes the `struct rq_batch`.
+        """
+        if self._lent is None:
+            self._lent = Lent(self.wait_mode)
+        lent = self._lent
+        lent.make_room(count_max)
+        count = lib.rq_reader_borrow(self.handle, lent.poll, count_max, wait_ns)
+        found, snapshot = lent.found, lent.found_bytes[:]
         if count <= 0:
-            return self._other(count, buffers)
-        size_bytes = buffers.found.payload_bytes
-        if size_bytes <= _COPY_OUT_BYTES_MAX or self._is_untyped:
-            return self._many(count, buffers.payload_bytes[:size_bytes], buffers)
-        return self._many(count, buffers.take_records(count), buffers)
-
-    def _other(self, status: int, buffers: Buffers) -> int:
-        """Remembers which buffers hold the answer that `gap` and its like explain."""
-        self._answered = buffers
-        return status
-
-    def _many(self, count: int, payload: Any, buffers: Buffers) -> Batch:
-        found = buffers.found
-        frames = found.frame_count
-        return ManyBatch(
-            self,
-            payload,
-            buffers.found_bytes[:],
-            count,
-            buffers.offsets_bytes[: 4 * count + 4] if self._is_untyped else None,
-            buffers.notes_bytes[: _NOTE_BYTES * frames] if frames > 1 else None,
-        )
-
-    def take_into(self, count_max: int, wait_ns: int, into: Any) -> Batch | int:
-        """As `take`, but copies straight into the user's own buffer."""
-        if self._into_buffers is None:
-            self._into_buffers = Buffers(self.dtype, self._wait_mode)
-        buffers = self._into_buffers
-        buffers.use(into, count_max)
-        count = _poll(self.handle, buffers.poll, count_max, wait_ns)
-        if count <= 0:
-            return self._other(count, buffers)
-        return self._many(count, buffers.taken_into(count), buffers)
-
-    def lend(self, count_max: int, wait_ns: int) -> Batch | int:
-        """As `take`, but the batch is a window into the ring; `give_back` ends it."""
-        if self._lent_buffers is None:
-            self._lent_buffers = Buffers(self.dtype, self._wait_mode)
-        buffers = self._lent_buffers
-        if count_max > buffers.count_max:
-            buffers.count_max = count_max
-            buffers.make_offsets(2 * count_max)
-        count = lib.rq_reader_borrow(self.handle, buffers.poll, count_max, wait_ns)
-        if count <= 0:
-            return self._other(count, buffers)
-        found, snapshot = buffers.found, buffers.found_bytes[:]
+            return count, snapshot
         begin = found.data_offset_bytes
         if self.dtype is not None:
             area = np.frombuffer(self.segment.view, self.dtype, count, begin)
-            return Batch(self, area, snapshot)
-        pairs = np.frombuffer(buffers.offsets_bytes[: 8 * count], dtype=np.uint32).reshape(-1, 2)
+            return Batch(self, area, snapshot, False), snapshot
+        pairs = np.frombuffer(lent.offsets_bytes[: 8 * count], dtype=np.uint32).reshape(-1, 2)
         area = self.segment.data[begin : begin + int(pairs[-1, 1])]
-        return BorrowedBatch(self, area, snapshot, count, pairs, None)
-
-    def gap(self) -> GapBatch:
-        """The gap that was the last answer (RQ_POLL_GAP)."""
-        found = self._answered.found
-        gap = Gap(found.sequence, found.last, _CAUSES.get(found.cause, "overrun"), self.epoch)
-        return GapBatch(self, gap, self._answered.found_bytes[:])
-
-    @property
-    def cut_off_reason(self) -> int:
-        """RQ_CUT_* after RQ_POLL_CUT_OFF."""
-        return int(self._answered.found.cause)
-
-    def grow(self) -> None:
-        """Makes room for the message that was too large (RQ_POLL_TOO_SMALL)."""
-        self._buffers.make_scratch(self._count_max, int(self._found.payload_bytes))
+        return BorrowedBatch(self, area, snapshot, True, pairs), snapshot
 
     def give_back(self, *, consume: bool) -> int:
         """1: intact to the last moment; 0: overwritten meanwhile; -errno."""
@@ -238,7 +162,7 @@ class Cursor:
         self.hang_up()
 
 
-class BorrowedBatch(ManyBatch):
+class BorrowedBatch(Batch):
     """Messages of an untyped stream as memoryviews into the ring, each behind its length prefix."""
 
     __slots__ = ()

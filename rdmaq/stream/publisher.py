@@ -5,25 +5,26 @@ from __future__ import annotations
 import errno
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import numpy.typing as npt
 
 from rdmaq import errors
-from rdmaq._fast import error_text, ffi, lib
+from rdmaq._fast import Sender, address_of, error_text, ffi, lib
 from rdmaq.shm import segment as segments
-from rdmaq.stream import encode, refusals
+from rdmaq.stream import encode, many, refusals
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.claim import Claim
 from rdmaq.stream.flow import Flow
 from rdmaq.stream.publisher_facts import PublisherFacts
 
-_send, _send_records, _send_blocks = lib.rq_send, lib.rq_send_records, lib.rq_send_blocks
 
-
-class Publisher(PublisherFacts):
+class Publisher(Sender, PublisherFacts):
     """The one writer of a stream; made by `Node.publish`.
+
+    `send` and `send_batch` are written in C (csrc/python/sender.c); what they leave over (a gate
+    that is shut, a message that is no bytes, an array that is not contiguous, an error) comes here.
 
     One thread at a time: a second one inside gets `ConcurrentUse`. A forked child cannot use it.
     No subscriber can block a lossy stream's publisher.
@@ -33,14 +34,18 @@ class Publisher(PublisherFacts):
     """
 
     __slots__ = (
-        "_is_inside",
-        "_last_pointer",
-        "_last_records",
+        "__weakref__",
+        "_dtype",
+        "_flow",
+        "_is_closed",
+        "_is_forked",
         "_on_close",
         "_segment_fd",
         "_taken",
+        "handle",
         "name",
         "schema_text",
+        "segment",
     )
 
     def __init__(
@@ -62,9 +67,6 @@ class Publisher(PublisherFacts):
         self._dtype = dtype
         self._flow = flow
         self._on_close = on_close
-        self._is_inside = False
-        self._last_records: Any = None
-        self._last_pointer: Any = ffi.NULL
         self._taken = ffi.new("struct rq_taken *")
         self.segment, self._segment_fd = segments.create(
             name,
@@ -93,77 +95,16 @@ class Publisher(PublisherFacts):
         if code != 0:
             raise MemoryError(f"publisher of {self.name!r}: {error_text(code)}")
         self.handle = ffi.gc(out[0], lib.rq_publisher_free)
+        self._bind(
+            address_of(self.handle),
+            address_of(self._taken),
+            (self.handle, self._taken),
+            self._dtype,
+            0 if self._dtype is None else self._dtype.itemsize,
+        )
+        self._known_type = np.ndarray
 
     # ---- sending ----
-
-    def send(self, message: Any) -> int:
-        """Publishes one message and returns its sequence.
-
-        Args:
-            message: untyped stream: any bytes-like object. Typed: a tuple, `np.void` or 0-d array
-                that fits the dtype; a number where that has no fields. Copied; yours again when
-                the call returns.
-
-        Raises:
-            MessageTooLarge: nothing was published; the text names the limit.
-            SchemaError: the message is not of the stream's kind; nothing was published.
-            NotEnoughReaders: reliable stream; nothing was published.
-            ConcurrentUse, ClosedError: see there.
-        """
-        if type(message) is not bytes or self._dtype is not None:
-            message = encode.payload(message, self._dtype, self.name)
-        sequence: int = _send(self.handle, message, len(message))
-        if sequence > 0:
-            return sequence
-        if sequence == 0:
-            sequence = self._insist(lambda: _send(self.handle, message, len(message)), len(message))
-        return self._result(sequence, len(message))
-
-    def send_batch(self, records: npt.ArrayLike) -> int:
-        """Publishes an array of records as one frame and returns the first one's sequence.
-
-        One crossing into C, one copy. An array longer than the guard goes as several frames.
-
-        Args:
-            records: 1-D array of the stream's dtype (copied first if it is not contiguous), or what
-                numpy makes one of. An empty one publishes nothing and returns the next sequence.
-                The bytes are yours again when the call returns; the array object is kept until
-                another one is sent, so that sending it again is cheap (and cannot be resized in
-                place meanwhile).
-
-        Raises:
-            SchemaError: untyped stream, other dtype or more than one dimension.
-            NotEnoughReaders: reliable stream; `.sent` records were published, the rest not.
-            ConcurrentUse, ClosedError: see there.
-        """
-        # No call stands between test and set, so that no other thread runs between them.
-        if self._is_inside:
-            raise refusals.refusal(self, -errno.EBUSY, 0)
-        self._is_inside = True
-        try:
-            return self._send_batch(records)
-        finally:
-            self._is_inside = False
-
-    def _send_batch(self, records: npt.ArrayLike) -> int:
-        if not (
-            records is self._last_records and records.dtype is self._dtype and records.ndim == 1
-        ):
-            self._look_at(records)
-        count = len(self._last_records)
-        pointer = self._last_pointer
-        sequence: int = _send_records(self.handle, pointer, count, self._taken)
-        if sequence > 0:
-            return sequence
-        if sequence == 0 and count == 0:
-            return self.next_sequence
-        return self._finish(
-            sequence,
-            self._last_records.dtype.itemsize,
-            lambda sent, sent_bytes: _send_records(
-                self.handle, pointer + sent_bytes, count - sent, self._taken
-            ),
-        )
 
     def send_many(
         self, messages: encode.MessageBlocks | Iterable[Any], *, first_sequence: int | None = None
@@ -183,27 +124,7 @@ class Publisher(PublisherFacts):
             NotEnoughReaders: reliable stream; `.sent` messages were published, the rest not.
             ConcurrentUse, ClosedError: see there.
         """
-        if self._dtype is not None:
-            raise errors.SchemaError(
-                f"stream {self.name!r} carries records of {self._dtype}: "
-                "send_many is for untyped streams; use send_batch"
-            )
-        if first_sequence is not None:
-            refusals.check_first_sequence(first_sequence)
-        if not isinstance(messages, encode.MessageBlocks):
-            messages = [
-                m if type(m) is bytes else encode.payload(m, None, self.name) for m in messages
-            ]
-        if self._is_inside:
-            raise refusals.refusal(self, -errno.EBUSY, 0)
-        self._is_inside = True
-        try:
-            if isinstance(messages, list):
-                return self._send_list(messages, first_sequence)
-            encode.check_blocks(messages)
-            return self._send_blocks(messages.buffer, messages.count, first_sequence or 0)
-        finally:
-            self._is_inside = False
+        return many.send(self, messages, first_sequence)
 
     def send_gap(self, first: int, last: int) -> int:
         """Declares that sequences `first` to `last` (inclusive) were lost before they came here.
@@ -280,55 +201,38 @@ class Publisher(PublisherFacts):
         lib.rq_publisher_forget(self.handle)
         self.close_segment_fd()
 
-    # ---- when the gate is shut, or the call refused ------
+    # ---- what C leaves over ------
 
-    def _look_at(self, records: npt.ArrayLike) -> None:
-        """Checks an array that `send_batch` has not seen last time, and finds its bytes."""
-        array = encode.records(records, self._dtype, self.name)
-        self._last_pointer = ffi.from_buffer("uint8_t *", array)
-        self._last_records = array
+    def _refuse_entry(self) -> NoReturn:
+        raise refusals.refusal(self, -errno.EBUSY, 0)
 
-    def _send_blocks(self, buffer: Any, count: int, first_sequence: int) -> int:
-        view = memoryview(buffer)
-        pointer = ffi.from_buffer("uint8_t *", buffer)
-        sequence = _send_blocks(
-            self.handle, pointer, view.nbytes, count, first_sequence, self._taken
+    def _send_slowly(self, message: Any) -> int:
+        """All that `send` does, from the beginning: nothing was published."""
+        if type(message) is not bytes or self._dtype is not None:
+            message = encode.payload(message, self._dtype, self.name)
+        sequence = self._insist(
+            lambda: lib.rq_send(self.handle, message, len(message)), len(message)
         )
-        if sequence > 0:
-            return int(sequence)
+        return self._result(sequence, len(message))
+
+    def _send_batch_slowly(self, records: npt.ArrayLike, sequence: int | None) -> int:
+        """The rest of `send_batch`; `sequence`: what C answered (None: it did not try)."""
+        array = encode.records(records, self._dtype, self.name)
+        pointer, count = ffi.from_buffer("uint8_t *", array), len(array)
+        if sequence is None:
+            if array is records:
+                # The next one of this kind is C's.
+                self._known_dtype, self._known_type = array.dtype, type(array)
+            sequence = lib.rq_send_records(self.handle, pointer, count, self._taken)
         if sequence == 0 and count == 0:
             return self.next_sequence
         return self._finish(
             sequence,
-            0,
-            lambda sent, sent_bytes: _send_blocks(
-                self.handle,
-                pointer + sent_bytes,
-                view.nbytes - sent_bytes,
-                count - sent,
-                0,
-                self._taken,
+            array.dtype.itemsize,
+            lambda sent, sent_bytes: lib.rq_send_records(
+                self.handle, pointer + sent_bytes, count - sent, self._taken
             ),
-            first_sequence,
         )
-
-    def _send_list(self, payloads: list[Any], first_sequence: int | None) -> int:
-        longest_bytes = max(map(len, payloads), default=0)
-        if longest_bytes > self.message_bytes_max:
-            raise refusals.too_large(self, longest_bytes)
-        first = 0
-        if first_sequence is not None or not payloads:
-            first = self._send_blocks(b"", 0, first_sequence or 0)
-        sent = 0
-        for piece, count in encode.pieces(payloads, self.message_bytes_max):
-            try:
-                sequence = self._send_blocks(piece, count, 0) if count else self.send(piece)
-            except errors.NotEnoughReaders as error:
-                error.sent += sent
-                raise
-            first = first or sequence
-            sent += count or 1
-        return first
 
     def _finish(
         self,

@@ -7,16 +7,16 @@ from typing import Any
 import numpy as np
 
 from rdmaq._fast import ffi, lib
-from rdmaq._handle import Handle
+from rdmaq._handle import BareHandle
 from rdmaq.shm.segment import Segment
 from rdmaq.stream.flow import Flow
 from rdmaq.stream.stats import PublisherStats
 
 
-class PublisherFacts(Handle):
+class PublisherFacts(BareHandle):
     """The reading half of `Publisher`, which fills in the attributes."""
 
-    __slots__ = ("_dtype", "_flow", "handle", "segment")
+    __slots__ = ()
     _dtype: np.dtype[Any] | None
     _flow: Flow
     handle: Any

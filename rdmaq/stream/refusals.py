@@ -53,7 +53,7 @@ def refusal(
 ) -> Exception:
     """The exception that a negative `code` stands for."""
     name = publisher.name
-    if code == -errno.ESHUTDOWN:
+    if code == -errno.ESHUTDOWN or publisher._is_forked:
         return publisher.closed_error()
     if code == -errno.EMSGSIZE:
         return too_large(publisher, payload_bytes)

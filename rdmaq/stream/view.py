@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import time
 from typing import TYPE_CHECKING
 
@@ -32,9 +31,7 @@ class View:
 
     def __enter__(self) -> Batch | None:
         subscription = self._subscription
-        if subscription._is_inside:
-            raise subscription._refusal(-errno.EBUSY)
-        subscription._is_inside = True
+        subscription._enter()
         try:
             return self._borrow()
         except BaseException:
@@ -45,24 +42,26 @@ class View:
                 subscription._cursor.give_back(consume=False)
             raise
         finally:
-            subscription._is_inside = False
+            subscription._leave()
 
     def _borrow(self) -> Batch | None:
         subscription, timeout = self._subscription, self._timeout
+        if (kept := subscription._take_kept()) is not None:
+            return kept  # copied out already, by a poll that a signal's handler ended
         deadline = None if timeout is None else time.monotonic() + timeout
         while True:
             wait_ns = _SLICE_NS
             if deadline is not None:
                 left_seconds = min(_SLICE_SECONDS, deadline - time.monotonic())
                 wait_ns = int(left_seconds * 1e9) if left_seconds > 0 else 0
-            found = subscription._cursor.lend(self._count_max, wait_ns)
-            if isinstance(found, Batch):
+            lent, found = subscription._cursor.lend(self._count_max, wait_ns)
+            if isinstance(lent, Batch):
                 self._is_lent = subscription._cursor.is_lent = True
-                return found
-            answer = subscription._answer(found, is_growable=False)
+                return lent
+            answer = subscription._answer(lent, found)
             if answer is not None:
                 return answer
-            if found == lib.RQ_POLL_NOTHING and wait_ns == 0:
+            if lent == lib.RQ_POLL_NOTHING and wait_ns == 0:
                 return None
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:

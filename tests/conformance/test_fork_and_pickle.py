@@ -12,6 +12,7 @@ import pytest
 
 import rdmaq
 from tests.conformance.rig import Link, eventually, take, take_messages
+from tests.conformance.test_full import running
 
 
 def in_forked_child(check: Callable[[], None]) -> None:
@@ -76,6 +77,29 @@ def test_forked_child_cannot_use_handles_and_the_parent_does_not_notice(link: Li
     assert take_messages(sub, 2) == [b"unread", b"after"]
     with link.peer.subscribe("s", start="oldest") as late:
         assert take_messages(late, 3) == [b"before", b"unread", b"after"]
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_child_forked_while_another_thread_is_inside_is_told_of_the_fork(link: Link) -> None:
+    """Not of that thread, which the child does not have; the parent's goes on waiting."""
+    pub, sub = link.publish(), link.subscribe(wait="sleep")
+
+    def check() -> None:
+        calls: list[Callable[[], object]] = [
+            lambda: sub.poll(0),
+            lambda: next(iter(sub)),
+            lambda: sub.view(0).__enter__(),
+        ]
+        for call in calls:
+            with pytest.raises(rdmaq.ClosedError, match="do not survive a fork"):
+                call()
+
+    with running(sub.poll) as outcome:
+        eventually(lambda: sub.stats.wakes > 0, "the poll to sleep")
+        in_forked_child(check)
+        assert outcome == {}
+        pub.send(b"after")
+    assert outcome["result"].messages == [b"after"]
 
 
 @pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import rdmaq
-from rdmaq._fast import lib
+from rdmaq._fast import ffi, lib
 from tests.conformance.child import Child
 from tests.conformance.rig import Link, Transport, eventually, message_of, take, take_messages
 from tests.conformance.test_full import NEVER_SECONDS, fill, running
@@ -112,8 +112,9 @@ def test_no_crossing_waits_longer_than_a_slice(link: Link, wait: str) -> None:
     assert lib.rq_publisher_wait(pub.handle, 1, 1 << 54) == 0
     lib.rq_publisher_give_up(pub.handle)
     sub = link.subscribe(wait=wait)
-    assert sub._cursor.take(1, 1 << 54) == lib.RQ_POLL_NOTHING
-    assert sub._cursor.lend(1, 1 << 54) == lib.RQ_POLL_NOTHING
+    poll = ffi.new("struct rq_poll *", {"wait_mode": sub._cursor.wait_mode})
+    assert lib.rq_reader_poll(sub._cursor.handle, poll, 1, 1 << 54) == lib.RQ_POLL_NOTHING
+    assert sub._cursor.lend(1, 1 << 54)[0] == lib.RQ_POLL_NOTHING
 
 
 @may_forget_a_socket

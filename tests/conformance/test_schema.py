@@ -252,3 +252,30 @@ def test_borrowed_and_polled_arrays_cannot_be_made_writable_over_the_ring(link: 
         with pytest.raises(ValueError, match="WRITEABLE"):
             batch.data.flags.writeable = True
     assert take(other).data.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_array_that_changed_since_it_was_sent_is_looked_at_again(link: Link) -> None:
+    """Its dtype or shape may be set in place: what does not fit any more is refused."""
+    pub, sub = link.publish(schema="<i8"), link.subscribe()
+    array = np.arange(4, dtype=np.dtype("<i8", copy=True))
+    pub.send_batch(array)
+    pub.send_batch(array)
+    array.shape = (2, 2)
+    with pytest.raises(rdmaq.SchemaError, match="1-D"):
+        pub.send_batch(array)
+    array.shape = (4,)
+    as_float = array.view("<f8")
+    with pytest.raises(rdmaq.SchemaError, match="float64"):
+        pub.send_batch(as_float)
+    pub.send_batch(array[:2])
+    assert take(sub).data.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+
+
+def test_array_may_be_resized_once_it_was_sent(link: Link) -> None:
+    """Nothing of it is kept: numpy would refuse to resize what somebody looks into."""
+    pub, sub = link.publish(schema="<i8"), link.subscribe()
+    array = np.arange(4, dtype="<i8")
+    pub.send_batch(array)
+    array.resize(6, refcheck=False)
+    pub.send_batch(array)
+    assert take(sub).data.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 0]

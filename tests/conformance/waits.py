@@ -22,18 +22,21 @@ class Wait:
 
     Attributes:
         call: waits, on the thread that calls it.
-        within: names of functions; one of them is on the stack of who waits, and of nobody else.
+        within: names of functions; one of them is on the stack of who waits, and of nobody else. Or
+            what tells that somebody is inside a call that is written in C.
         handle: whose `close()` must end the wait.
         go_on: lets the wait, or a call like it after an interrupt, come to its good end.
     """
 
     call: Callable[[], Any]
-    within: tuple[str, ...]
+    within: tuple[str, ...] | Callable[[], object]
     handle: Any
     go_on: Callable[[], object]
 
     def is_inside(self, thread_id: int | None) -> bool:
         """Whether that thread is where it waits."""
+        if callable(self.within):
+            return bool(self.within())
         frame = sys._current_frames().get(thread_id or -1)
         while frame is not None:
             if frame.f_code.co_name in self.within:
@@ -63,10 +66,10 @@ def _reading(how: str, wait: str = "auto") -> Callable[[Link], Wait]:
             "view": view,
             "async for": lambda: asyncio.run(read()),
         }
-        within = {"view": "_borrow", "async for": "select"}.get(how, "_poll_on")
+        slow = {"view": ("_borrow",), "async for": ("select",)}
         return Wait(
             call=calls[how],
-            within=(within,),
+            within=slow.get(how, lambda: sub._is_inside),
             handle=sub,
             go_on=lambda: pub.send_batch(ticks_of(1, 1)) if typed else pub.send(b"x"),
         )

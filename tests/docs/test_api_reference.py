@@ -8,6 +8,7 @@ import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from types import GetSetDescriptorType, MethodDescriptorType
 from typing import Any
 
 import pytest
@@ -45,12 +46,17 @@ def members() -> Iterator[tuple[str, Any]]:
             is_internal = name.startswith("_") or name == "closed_error" or qualname in internal()
             if is_internal or not is_own:
                 continue
-            if inspect.isfunction(value) or isinstance(value, property):
+            if is_function(value) or isinstance(value, property | GetSetDescriptorType):
                 yield qualname, value
 
 
+def is_function(value: Any) -> bool:
+    """Written in Python or in C."""
+    return inspect.isfunction(value) or isinstance(value, MethodDescriptorType)
+
+
 def functions() -> list[tuple[str, Any]]:
-    return [(name, value) for name, value in members() if inspect.isfunction(value)]
+    return [(name, value) for name, value in members() if is_function(value)]
 
 
 def is_variant(name: str, text: str) -> bool:

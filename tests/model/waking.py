@@ -104,11 +104,11 @@ def leave(world: World, reader: int) -> Program:
 
 
 def has_news(world: World, reader: int, cursor: int) -> Any:
-    """has_news, reader.c."""
-    tail = yield load("tail", RELAXED, "has_news")
+    """rq_reader_has_news, reader.h."""
+    tail = yield load("tail", RELAXED, "rq_reader_has_news")
     if tail != cursor or not world.cuts_off:
         return tail != cursor
-    cut = yield load(f"cut_off[{reader}]", RELAXED, "has_news")
+    cut = yield load(f"cut_off[{reader}]", RELAXED, "rq_reader_has_news")
     return cut != 0
 
 

@@ -1,0 +1,91 @@
+"""The hot methods, written in C (csrc/python): bases of what users hold in their hands."""
+
+from collections.abc import Iterator
+from typing import Any, Self
+
+import numpy.typing as npt
+
+from rdmaq.errors import EndOfStream
+from rdmaq.stream.batch import Batch
+from rdmaq.stream.cursor import Cursor
+
+class Sender:
+    """The hot half of `Publisher`, which has the slow twins of the sends, and `_refuse_entry`."""
+
+    _known_dtype: Any
+    _known_type: type | None
+    def send(self, message: Any, /) -> int: ...
+    def send_batch(self, records: npt.ArrayLike, /) -> int: ...
+    def _bind(
+        self, publisher: int, taken: int, owner: object, dtype: object, record_bytes: int, /
+    ) -> None: ...
+    def _enter(self) -> None: ...
+    def _leave(self) -> None: ...
+
+class Receiver:
+    """The hot half of `Subscription`, which has `_answer`, `_check_into` and `_refuse_entry`."""
+
+    _has_ended: bool
+    @property
+    def _is_inside(self) -> int: ...
+    @property
+    def _kept(self) -> Batch | None: ...
+    def _take_kept(self) -> Batch | None: ...
+    def poll(
+        self, timeout: float | None = None, *, max_messages: int = 1024, into: Any = None
+    ) -> Batch | None: ...
+    def _bind(
+        self,
+        cursor: object,
+        reader: int,
+        record_bytes: int,
+        wait_mode: int,
+        batch_type: type[BatchCore],
+        /,
+    ) -> None: ...
+    def _enter(self) -> None: ...
+    def _leave(self) -> None: ...
+
+class BatchCore:
+    """What a batch is made of; `Batch` computes the rest of it when it is asked for."""
+
+    def __new__(
+        cls,
+        cursor: Cursor,
+        payload: Any,
+        found: bytes,
+        is_untyped: bool,
+        offsets: Any = None,
+        /,
+    ) -> Self: ...
+    def __len__(self) -> int: ...
+    def __bool__(self) -> bool: ...
+    @property
+    def sequence(self) -> int: ...
+    @property
+    def messages(self) -> list[bytes]: ...
+    @property
+    def _cursor(self) -> Cursor: ...
+    @property
+    def _payload(self) -> Any: ...
+    @property
+    def _offsets(self) -> Any: ...
+    @property
+    def _notes(self) -> bytes | None: ...
+    @property
+    def _received_ticks(self) -> int: ...
+    @property
+    def _publish_ticks(self) -> int: ...
+
+class BatchIterator(Iterator[Batch]):
+    """The hot half of `Batches`."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        timeout: float | None,
+        max_messages: int,
+        end: type[EndOfStream],
+        /,
+    ) -> None: ...
+    def __next__(self) -> Batch: ...

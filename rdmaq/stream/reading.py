@@ -1,0 +1,240 @@
+"""What a subscription does besides taking messages: gaps, ends, restarts, and what went wrong."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import Any, Literal, NoReturn
+
+import numpy as np
+
+from rdmaq import errors
+from rdmaq._fast import Receiver, address_of, error_text, ffi, lib
+from rdmaq._handle import BareHandle
+from rdmaq.stream.batch import Batch, Gap, GapBatch
+from rdmaq.stream.cursor import Cursor
+from rdmaq.stream.events import Event
+from rdmaq.stream.stats import SubscriptionStats
+
+OnGap = Literal["report", "raise", "skip"]
+OnRestart = Literal["raise", "follow"]
+
+_SILENT_NS = 1_000_000_000
+_CAUSES = {lib.RQ_CAUSE_UPSTREAM: "upstream", lib.RQ_CAUSE_OVERRUN: "overrun"}
+_STAT_NAMES = tuple(SubscriptionStats.__dataclass_fields__)
+
+
+class Reading(Receiver, BareHandle):
+    """The slow half of `Subscription`. `poll` is written in C (csrc/python/receiver.c).
+
+    It hands messages over by itself and asks here (`_answer`) about everything else.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_attach",
+        "_cursor",
+        "_end",
+        "_events",
+        "_is_closed",
+        "_is_forked",
+        "_is_silent",
+        "_on_gap",
+        "_on_restart",
+        "_stats_before",
+        "_tail_of_dead",
+        "name",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        cursor: Cursor,
+        *,
+        on_gap: OnGap,
+        on_restart: OnRestart,
+        attach: Callable[[], Cursor],
+    ) -> None:
+        super().__init__()
+        self.name = name
+        self._on_gap = on_gap
+        self._on_restart = on_restart
+        self._attach = attach  # connects to the next incarnation, from its oldest message
+        self._events: list[Event] = []
+        self._stats_before = SubscriptionStats()  # of epochs that are over
+        self._end: errors.RdmaqError | None = None
+        self._is_silent = False
+        self._tail_of_dead = -1
+        self._adopt(cursor)
+
+    def _adopt(self, cursor: Cursor) -> None:
+        self._cursor = cursor
+        record_bytes = 0 if cursor.dtype is None else cursor.dtype.itemsize
+        self._bind(cursor, address_of(cursor.handle), record_bytes, cursor.wait_mode, Batch)
+
+    def _stats(self) -> SubscriptionStats:
+        counts, before = self._counts(), self._stats_before
+        return SubscriptionStats(
+            **{name: getattr(before, name) + int(getattr(counts, name)) for name in _STAT_NAMES}
+        )
+
+    def _position(self) -> int:
+        kept = self._kept  # taken out of the ring, and not delivered
+        return int(self._counts().next_sequence) if kept is None else kept.sequence
+
+    def _counts(self) -> Any:
+        if self._is_forked:
+            raise self.closed_error()
+        return self._cursor.counts()
+
+    # ---- what C asks ------
+
+    def _refuse_entry(self) -> NoReturn:
+        raise self._refusal(-errno.EBUSY)
+
+    def _check_into(self, into: Any) -> Any:
+        """Says what to cut batches of when they are copied into this buffer.
+
+        Raises:
+            ValueError: it is not writable and contiguous, or (typed) of another dtype.
+        """
+        dtype = self._cursor.dtype
+        is_list = isinstance(into, np.ndarray) and into.ndim == 1
+        if dtype is not None and not (is_list and into.dtype == dtype):
+            raise ValueError(
+                f"into= must be a 1-D array of the stream's dtype {dtype}: "
+                "make one by np.empty(count, sub.schema)"
+            )
+        try:
+            ffi.from_buffer("uint8_t *", into, require_writable=True)
+            view = np.frombuffer(into, dtype=np.uint8)
+        except (BufferError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"into= cannot be written to: {error}; give a writable contiguous array or "
+                "bytearray"
+            ) from error
+        return view if dtype is None else into
+
+    def _answer(self, status: int, found: bytes) -> Batch | None:
+        """What a status means: a batch for the user, an exception, or None: go on.
+
+        Args:
+            status: RQ_POLL_* or -errno.
+            found: the `struct rq_batch` that came with it.
+        """
+        if status == lib.RQ_POLL_NOTHING:
+            if self._end is not None:
+                raise self._end.with_traceback(None)
+            self._look_around()
+            return None
+        details = ffi.from_buffer("struct rq_batch *", found)
+        if status == lib.RQ_POLL_GAP:
+            return self._gap(details, found)
+        if status == lib.RQ_POLL_END:
+            raise self._finish(
+                "ended", errors.EndOfStream(f"stream {self.name!r} ended: its publisher closed it")
+            )
+        if status == lib.RQ_POLL_CUT_OFF:
+            raise self._finish("cut_off", self._cut_off(details.cause == lib.RQ_CUT_STALLED))
+        raise self._refusal(status)
+
+    def _gap(self, details: Any, found: bytes) -> Batch | None:
+        if self._on_gap == "skip":
+            return None  # counted in C
+        cause = _CAUSES.get(details.cause, "overrun")
+        gap = Gap(details.sequence, details.last, cause, self._cursor.epoch)
+        if self._on_gap == "report":
+            return GapBatch.of(gap, self._cursor, found)
+        raise errors.GapError(
+            f"stream {self.name!r} lost sequences {gap.first} to {gap.last}: {gap.cause}; go on "
+            "polling to read what follows, or subscribe with on_gap='report'",
+            gap,
+        )
+
+    def _cut_off(self, is_stall: bool) -> errors.CutOff:
+        why = "it stood still for longer than the timeout" if is_stall else "its cursor was invalid"
+        position = self._position()
+        return errors.CutOff(
+            f"the publisher of {self.name!r} cut this subscription off: {why}; read faster, or "
+            f"subscribe again with start={position}",
+            sequence=position,
+        )
+
+    def _finish(self, kind: str, end: errors.RdmaqError) -> errors.RdmaqError:
+        if self._end is None:
+            self._end = end
+            self._has_ended = True
+            self._tell(kind, str(end))
+        return self._end
+
+    def _tell(self, kind: str, detail: str = "") -> None:
+        self._events.append(Event(kind, self._cursor.epoch, detail))
+
+    def _look_around(self) -> None:
+        """Every slice, when nothing came: is the publisher silent, or gone?"""
+        cursor = self._cursor
+        if not cursor.publisher_lives():
+            self._lose_publisher()
+            return
+        is_silent = cursor.counts().heartbeat_age_ns > _SILENT_NS
+        if is_silent != self._is_silent:
+            self._is_silent = is_silent
+            self._tell("silent" if is_silent else "heard")
+
+    def _lose_publisher(self) -> None:
+        """It died; what it published before that has been delivered, or is delivered now."""
+        if self.closed:  # by another thread meanwhile: it was our side that hung up
+            raise self.closed_error()
+        counts = self._cursor.counts()
+        if counts.tail_bytes != counts.cursor_bytes and counts.tail_bytes != self._tail_of_dead:
+            self._tail_of_dead = counts.tail_bytes
+            return  # something may be left: it is delivered first, unless it cannot be read
+        if self._on_restart == "raise":
+            raise self._finish(
+                "gone",
+                errors.PublisherGone(
+                    f"the publisher of {self.name!r} is gone: its process ended without closing "
+                    "the stream; all that it published was delivered. Connect again when it is "
+                    "back, or subscribe with on_restart='follow'"
+                ),
+            )
+        if self._events[-1:] == [] or self._events[-1].kind != "gone":
+            self._tell("gone", "waiting for the next incarnation")
+        self._follow()
+
+    def _follow(self) -> None:
+        try:
+            cursor = self._attach()
+        except (errors.PeerNotFound, errors.StreamNotFound, errors.HandoverError):
+            return
+        if self.closed:
+            cursor.close()
+            raise self.closed_error()
+        self._stats_before = self._stats()
+        self._cursor.close()
+        self._adopt(cursor)
+        self._tell("restarted", f"epoch {cursor.epoch}")
+
+    def _refusal(self, code: int) -> Exception:
+        if code == -errno.ESHUTDOWN or self._is_forked:
+            return self.closed_error()
+        if code == -errno.EBUSY:
+            return errors.ConcurrentUse(
+                f"another thread or task is inside this subscription to {self.name!r}: one thread "
+                "at a time; subscribe once a thread"
+            )
+        if code == -errno.EALREADY:
+            return errors.ConcurrentUse(
+                f"a view of {self.name!r} is open: end its with-block before you read on"
+            )
+        if code == lib.RQ_POLL_TOO_SMALL:
+            return ValueError("into= is too small for the next message: give a larger buffer")
+        if code == -errno.EBADMSG:
+            return self._finish(
+                "gone",
+                errors.SegmentError(
+                    f"the ring of {self.name!r} holds what no publisher writes: it is damaged or "
+                    "hostile; nothing of it was delivered. Close, and look at the publisher"
+                ),
+            )
+        return errors.RdmaqError(f"reading {self.name!r} failed: {error_text(code)}")
