@@ -16,14 +16,17 @@
         each(CURSOR_RUNS_BACK) each(PUBLISHER_FENCE_GONE) each(READER_FENCE_GONE)                 \
             each(CLEARED_AFTER_WAKE) each(CLAIM_FORGOTTEN) each(SEARCHED_ONCE)                    \
                 each(TABLE_NOT_MARKED) each(TABLE_VERSION_FIRST) each(TABLE_ONE_SLOT)             \
-                    each(TABLE_FIRST_LINE_FIRST) each(TABLE_NOT_CHECKED)
+                    each(TABLE_FIRST_LINE_FIRST) each(TABLE_NOT_CHECKED) each(BELL_BEFORE_COUNT)  \
+                        each(BELL_CLEARED_UNREAD) each(READMITTED_UNLOOKED) each(LEFT_FORGOTTEN)  \
+                            each(REMOVAL_WAKES_NOBODY)
 #define RQ_MUTATION_NAME(name) RQ_MUTATION_##name,
 enum rq_mutation { RQ_MUTATIONS(RQ_MUTATION_NAME) };
 
 extern enum rq_mutation rq_mutation;
 void rq_step(void);                                        /* others may run here */
 void rq_step_sleep(_Atomic uint32_t *word, uint32_t seen); /* FUTEX_WAIT without a time limit */
-void rq_step_wake(void);                                   /* FUTEX_WAKE */
+void rq_step_wake(_Atomic uint32_t *word);                 /* FUTEX_WAKE */
+int rq_step_has_credit(void);                              /* for a wake: time is the stepper's */
 
 #define RQ_STEP() rq_step()
 #define RQ_MUTATED(name) (rq_mutation == RQ_MUTATION_##name)

@@ -57,7 +57,10 @@ struct rq_publisher {
 };
 
 static inline void rq_publisher_lock(struct rq_publisher *publisher) {
-    while (atomic_exchange_explicit(&publisher->lock, 1, memory_order_acquire)) sched_yield();
+    while (atomic_exchange_explicit(&publisher->lock, 1, memory_order_acquire)) {
+        RQ_STEP();
+        sched_yield();
+    }
 }
 
 static inline void rq_publisher_unlock(struct rq_publisher *publisher) {
@@ -103,6 +106,9 @@ void rq_wake_everybody(struct rq_live *live);
 uint32_t rq_wake_deferred(struct rq_publisher *publisher);
 /* keeper.c: a wake was deferred. No lock, and no system call unless the keeper sleeps. */
 void rq_keeper_ring(struct rq_keeper *keeper);
+#ifdef RQ_STEPPED
+void rq_keeper_step(struct rq_keeper *keeper); /* one turn of the keeper's thread, and its rest */
+#endif
 
 /*
  * Publisher: store tail, fence, load waiting. Reader: store waiting, fence, load tail. Each fence

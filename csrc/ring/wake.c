@@ -13,7 +13,7 @@
 /* Not FUTEX_PRIVATE: the sleepers are other processes, on read-only mappings. */
 void rq_futex_wake(_Atomic uint32_t *word) {
 #ifdef RQ_STEPPED
-    rq_step_wake();
+    rq_step_wake(word);
 #endif
     syscall(SYS_futex, word, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
@@ -35,7 +35,8 @@ void rq_wake_everybody(struct rq_live *live) {
  * fence, load `waiting`. The reader stores `waiting`, fence, loads the tail. Whichever fence comes
  * first in their one order, the other side sees the store before it: the keeper sees `waiting` and
  * wakes, or the reader sees the tail and does not sleep. It is rq_wake_readers' own argument, with
- * the keeper in the place of the sender.
+ * the keeper in the place of the sender; the sender's own fence, made though it looks at nobody,
+ * would do as well (tests/model/limiting.py: without either of them a wake is lost).
  *
  * Nor is a wake late for a reader that really sleeps in between: falling asleep and waking takes
  * longer than the interval (5 us were seen where it was fastest), spinning before it and an event
@@ -44,6 +45,9 @@ void rq_wake_everybody(struct rq_live *live) {
  */
 static int has_credit(const struct rq_publisher *publisher, const struct rq_admitted *reader,
                       uint64_t now_ticks) {
+#ifdef RQ_STEPPED
+    return rq_step_has_credit();
+#endif
     uint64_t credit_ticks = RQ_WAKE_CREDIT * publisher->wake_interval_ticks;
     return reader->wakes_paid_until_ticks <= now_ticks + credit_ticks;
 }
@@ -60,9 +64,12 @@ static int take_credit(struct rq_publisher *publisher, struct rq_admitted *reade
 static void defer(struct rq_publisher *publisher, uint32_t reader_number) {
     publisher->readers[reader_number]->is_deferred = 1;
     publisher->waiting[reader_number] = &publisher->nobody_waits;
+    if (RQ_MUTATED(BELL_BEFORE_COUNT)) rq_keeper_ring(publisher->keeper);
+    RQ_STEP();
     /* Before the bell: pairs with the exchange of the bell in keeper.c. */
     atomic_fetch_add_explicit(&publisher->deferred_count, 1, memory_order_relaxed);
-    rq_keeper_ring(publisher->keeper);
+    RQ_STEP();
+    if (!RQ_MUTATED(BELL_BEFORE_COUNT)) rq_keeper_ring(publisher->keeper);
 }
 
 static void readmit(struct rq_publisher *publisher, uint32_t reader_number) {
@@ -85,7 +92,9 @@ uint32_t rq_wake_deferred(struct rq_publisher *publisher) {
         if (publisher->readers[i]->is_deferred &&
             has_credit(publisher, publisher->readers[i], now_ticks))
             readmit(publisher, i);
-    rq_wake_readers(publisher); /* with its fence: see above */
+    RQ_STEP();
+    if (!RQ_MUTATED(READMITTED_UNLOOKED))
+        rq_wake_readers(publisher); /* with its fence: see above */
     uint32_t left = atomic_load_explicit(&publisher->deferred_count, memory_order_relaxed);
     rq_publisher_unlock(publisher);
     return left;

@@ -25,6 +25,16 @@ MUTATIONS = {
         "READER_FENCE_GONE": "the reader sleeps",
         "CLEARED_AFTER_WAKE": "the reader sleeps",
     },
+    "deferred_wake_is_made_up_for": dict.fromkeys(
+        (
+            "BELL_BEFORE_COUNT",
+            "BELL_CLEARED_UNREAD",
+            "READMITTED_UNLOOKED",
+            "LEFT_FORGOTTEN",
+            "REMOVAL_WAKES_NOBODY",
+        ),
+        "the reader sleeps",
+    ),
     "cursor_that_runs_back_is_cut_off": {"CURSOR_RUNS_BACK": "is_open is 0"},
     "search_of_the_ledger_finds_what_it_has": {"SEARCHED_ONCE": "failed"},
     "claim_leaves_room_for_who_joins": {"CLAIM_FORGOTTEN": "ring_receive"},

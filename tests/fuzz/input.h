@@ -27,7 +27,7 @@ static inline uint64_t take(struct input *input, size_t byte_count) {
 
 /*
  * The ring is built with RQ_STEPPED: a target may act in the middle of a call, as a peer in another
- * process does at any time. csrc/ring/mutation.h declares these four; no mutation is ever chosen.
+ * process does at any time. csrc/ring/mutation.h declares these; no mutation is ever chosen.
  */
 #include "ring/mutation.h"
 
@@ -43,7 +43,9 @@ void rq_step_sleep(_Atomic uint32_t *word, uint32_t seen) { /* wakes at once, as
     (void)seen;
 }
 
-void rq_step_wake(void) {}
+void rq_step_wake(_Atomic uint32_t *word) { (void)word; }
+
+int rq_step_has_credit(void) { return 1; }
 
 /* Numbers that matter lie near others: a small signed distance from one of them, or any number. */
 static inline uint64_t take_near(struct input *input, const uint64_t *anchors, size_t count) {

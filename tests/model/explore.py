@@ -9,7 +9,7 @@ from typing import Any
 from tests.model.machine import Call, Memory, Store, Thread, View, Violation, join
 from tests.model.report import Found, Line, traced
 from tests.model.state import State, after_fence, after_load, at_time, got, with_thread
-from tests.model.steps import ACQUIRE, GHOSTS, RELEASE, Step
+from tests.model.steps import ACQUIRE, GHOSTS, RELAXED, RELEASE, Step
 
 
 class Explorer:
@@ -24,6 +24,8 @@ class Explorer:
             nothing of theirs: they may read its older stores all the same.
         stores_kept: how many stores of one location can be read; 0: all. Who waits in a loop
             stores without end: a store is seen, or passed by, when so many newer ones are made.
+        newest_only: locations that are read by read-modify-writes alone, which get the newest
+            store always: older ones would only make states differ.
     """
 
     def __init__(
@@ -34,9 +36,10 @@ class Explorer:
         may_stop: Callable[[tuple[Thread, ...], Callable[[str], Any]], str],
         first: str = "",
         stores_kept: int = 0,
+        newest_only: tuple[str, ...] = (),
     ) -> None:
-        self._stores_kept = stores_kept
         self._index = {name: number for number, name in enumerate(initial)}
+        self._stores_kept = [1 if name in newest_only else stores_kept for name in initial]
         self._may_stop = may_stop
         self._first = first
         self._memories: list[Memory] = []
@@ -156,8 +159,11 @@ class Explorer:
             if kind == "lock" and found[0] != 0:
                 return
             value = found[0] + step.value if kind == "add" else step.value
-            read = after_load(thread, at, len(memory[at]) - 1, found, ACQUIRE)
-            after = self._store(state, number, read, step._replace(order=RELEASE), value, found)
+            load_order, store_order = ACQUIRE, RELEASE
+            if step.order == RELAXED:
+                load_order = store_order = RELAXED
+            read = after_load(thread, at, len(memory[at]) - 1, found, load_order)
+            after = self._store(state, number, read, step._replace(order=store_order), value, found)
             what = f"{kind} {step.location}: {found[0]} -> {value}"
             yield line(what), after
         elif kind == "sleep":
@@ -233,13 +239,13 @@ class Explorer:
         thread = thread._replace(view=view, acquired=at_time(thread.acquired, at, time))
         result = memory[at][-1][0] if carried is not None else None
         state = with_thread(state._replace(memory=after), number, got(thread, result))
-        return self._forget(state, at) if self._stores_kept else state
+        return self._forget(state, at) if self._stores_kept[at] else state
 
     def _forget(self, state: State, at: int) -> State:
         """Drop a location's stores that nobody may read, and count the others from 0 again."""
         memory = self._memories[state.memory]
         alive = [thread.view[at] for thread in state.threads if thread.body is not None]
-        count = max(min(alive), len(memory[at]) - self._stores_kept)
+        count = max(min(alive), len(memory[at]) - self._stores_kept[at])
         if count <= 0:
             return state
 

@@ -304,7 +304,13 @@ def scenario(
             admitted.append(Admitted(number, CAPACITY))
     words["publisher"] = Publisher(CAPACITY, readers=tuple(admitted))
     kept = 2 if HOSTILE in readers or STOPPED in readers else 3
-    return {"initial": words, "programs": programs, "may_stop": all_done, "stores_kept": kept}
+    return {
+        "initial": words,
+        "programs": programs,
+        "may_stop": all_done,
+        "stores_kept": kept,
+        "newest_only": ("lock",),
+    }
 
 
 def _with(publisher: Publisher, at: int, reader: Admitted) -> Publisher:

@@ -38,9 +38,9 @@ def exchange(location: str, value: Any, where: str) -> Step:
     return Step("exchange", location, value, SEQ_CST, where)
 
 
-def add(location: str, amount: int, where: str) -> Step:
-    """A seq_cst read-modify-write that adds; gives what was there."""
-    return Step("add", location, amount, SEQ_CST, where)
+def add(location: str, amount: int, where: str, order: str = SEQ_CST) -> Step:
+    """A read-modify-write that adds, seq_cst or relaxed; gives what was there."""
+    return Step("add", location, amount, order, where)
 
 
 def lock(location: str, where: str) -> Step:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.model import gating, ledger, reading, restart, table, waking
+from tests.model import gating, ledger, limiting, reading, restart, table, waking
 from tests.model.explore import Explorer
 from tests.model.gating import CLAIM, HOSTILE, LIVE, MEMBER, OLDEST, SEND, STOPPED
 from tests.model.waking import FUTEX, SOCKET
@@ -48,6 +48,9 @@ SOUND: dict[str, tuple[Scenario, dict[str, Any], str]] = {
     "futex and socket": (waking.scenario, {"tails": 1, "readers": (FUTEX, SOCKET)}, "arm"),
     "asleep and cut off": (waking.scenario, {"tails": 1, "cuts_off": True}, "cut_off sleep_until"),
     "asleep and closed": (waking.scenario, {"tails": 1, "closes": True}, "wait_idle sleep_until"),
+    "limited wakes": (limiting.scenario, {}, "defer made_up sleep_until_rung sleep_until"),
+    "limited wakes by socket": (limiting.scenario, {"tails": 1, "readers": (SOCKET,)}, "defer arm"),
+    "keeper taken away": (limiting.scenario, {"tails": 1, "removes": True}, "defer removed"),
     "gate": (gating.scenario, {}, "try_gate read write_end"),
     "gate with a timeout": (
         gating.scenario,
@@ -114,6 +117,18 @@ MUTATIONS: list[tuple[str, Scenario, dict[str, Any], str]] = [
     ("seen_loaded_late", waking.scenario, {}, "stuck: reader 0"),
     ("cut_off_wakes_nobody", waking.scenario, {"cuts_off": True}, "stuck: reader 0"),
     ("close_wakes_once", waking.scenario, {"tails": 1, "closes": True}, "stuck: reader 0 closer"),
+    ("bell_not_rung", limiting.scenario, {"tails": 1}, "stuck: reader 0"),
+    ("bell_before_count", limiting.scenario, {"tails": 1}, "stuck: reader 0"),
+    ("bell_cleared_unread", limiting.scenario, {"tails": 1}, "stuck: reader 0"),
+    ("readmitted_unlooked", limiting.scenario, {"tails": 1}, "stuck: reader 0"),
+    ("left_forgotten", limiting.scenario, {"tails": 1}, "stuck: reader 0"),
+    ("no_fence_of_either", limiting.scenario, {}, "stuck: reader 0"),
+    (
+        "removal_wakes_nobody",
+        limiting.scenario,
+        {"tails": 1, "removes": True},
+        "stuck: reader 0",
+    ),
     (
         "cursor_runs_back",
         gating.scenario,

@@ -32,10 +32,15 @@ class World(NamedTuple):
     readers: tuple[int, ...]  # how each of them waits
     cuts_off: bool
     closes: bool
+    removes: bool = False  # limiting.py: the keeper is taken away at last
 
     def has(self, mutation: str) -> bool:
         """Tell whether this is the run with that mutation."""
         return self.mutation == mutation
+
+    def has_any(self, *mutations: str) -> bool:
+        """Tell whether this is the run with one of them."""
+        return self.mutation in mutations
 
 
 def publish(world: World, tail: int) -> Program:
@@ -186,4 +191,10 @@ def scenario(
         programs[f"reader {reader}"] = (poll, (world, reader, 0))
     if closes:
         programs["closer"] = (close, (world,))
-    return {"initial": words, "programs": programs, "may_stop": all_done, "stores_kept": 3}
+    return {
+        "initial": words,
+        "programs": programs,
+        "may_stop": all_done,
+        "stores_kept": 3,
+        "newest_only": ("busy", *(f"socket[{i}]" for i in range(len(readers)))),
+    }

@@ -1,4 +1,4 @@
-/* The scheduler: a task runs for a random number of steps, then perhaps the other one. */
+/* The scheduler: a task runs for a random number of steps, then perhaps another one. */
 #include "stepped/stepper.h"
 
 #include <stdlib.h>
@@ -7,18 +7,21 @@
 
 #define STACK_BYTES (1 << 18)
 #define RUN_STEPS_MAX 12
+#define PAGE_BYTES 4096u
+
+enum { PUBLISHER, READER, KEEPER, TASKS };
 
 struct task {
     ucontext_t context;
     const char *name;
     void (*body)(void);
     int is_done;
-    int is_asleep;
+    _Atomic uint32_t *asleep_at; /* NULL: awake */
 };
 
 enum rq_mutation rq_mutation;
 static ucontext_t scheduler;
-static struct task tasks[2] = {{.name = "publisher"}, {.name = "reader"}};
+static struct task tasks[TASKS] = {{.name = "publisher"}, {.name = "reader"}, {.name = "keeper"}};
 static struct task *running;
 static uint64_t random_state;
 static uint64_t steps_left;
@@ -71,13 +74,22 @@ void stepper_resume_other(void) {
 void rq_step_sleep(_Atomic uint32_t *word, uint32_t seen) {
     rq_step();
     if (running == NULL || atomic_load(word) != seen) return;
-    running->is_asleep = 1;
+    running->asleep_at = word;
     leave();
 }
 
-void rq_step_wake(void) {
-    for (int i = 0; i < 2; i++) tasks[i].is_asleep = 0;
+/* Publisher and reader have each a mapping of one word: it stands at the same place of its page. */
+static int is_same(const _Atomic uint32_t *one, const _Atomic uint32_t *other) {
+    return (uintptr_t)one % PAGE_BYTES == (uintptr_t)other % PAGE_BYTES;
 }
+
+void rq_step_wake(_Atomic uint32_t *word) {
+    for (int i = 0; i < TASKS; i++)
+        if (tasks[i].asleep_at != NULL && is_same(tasks[i].asleep_at, word))
+            tasks[i].asleep_at = NULL;
+}
+
+int rq_step_has_credit(void) { return running == NULL || random_below(2) != 0; }
 
 static void run_task(void) {
     struct task *task = running;
@@ -88,31 +100,50 @@ static void run_task(void) {
 
 static void prepare(struct task *task, void (*body)(void), uint8_t *stack) {
     task->body = body;
-    task->is_done = 0;
-    task->is_asleep = 0;
+    task->is_done = body == NULL;
+    task->asleep_at = NULL;
+    if (body == NULL) return;
     getcontext(&task->context);
     task->context.uc_stack.ss_sp = stack;
     task->context.uc_stack.ss_size = STACK_BYTES;
     makecontext(&task->context, run_task, 0);
 }
 
-void stepper_run(uint64_t seed, void (*publisher)(void), void (*reader)(void)) {
-    static uint8_t stacks[2][STACK_BYTES];
+static int can_run(const struct task *task) { return !task->is_done && task->asleep_at == NULL; }
+
+/* Somebody who can go on, by the seed; NULL when all are done or asleep. */
+static struct task *choose(void) {
+    uint64_t first = random_below(TASKS);
+    for (uint64_t i = 0; i < TASKS; i++)
+        if (can_run(&tasks[(first + i) % TASKS])) return &tasks[(first + i) % TASKS];
+    return NULL;
+}
+
+static void check_all_done(void) {
+    for (int i = 0; i < KEEPER; i++) {
+        if (tasks[i].is_done) continue;
+        fprintf(stderr, "the %s sleeps, and nobody will wake it\n", tasks[i].name);
+        exit(1);
+    }
+}
+
+void stepper_run_kept(uint64_t seed, void (*publisher)(void), void (*reader)(void),
+                      void (*keeper)(void)) {
+    static uint8_t stacks[TASKS][STACK_BYTES];
     seed_now = seed;
     random_state = seed * 0x9e3779b97f4a7c15u + 1;
-    prepare(&tasks[0], publisher, stacks[0]);
-    prepare(&tasks[1], reader, stacks[1]);
-    while (!tasks[0].is_done || !tasks[1].is_done) {
-        struct task *task = &tasks[random_below(2)];
-        if (task->is_done || task->is_asleep) task = task == tasks ? tasks + 1 : tasks;
-        if (task->is_done || task->is_asleep) {
-            fprintf(stderr, "the %s sleeps, and nobody will wake it\n",
-                    tasks[0].is_asleep ? tasks[0].name : tasks[1].name);
-            exit(1);
-        }
+    prepare(&tasks[PUBLISHER], publisher, stacks[PUBLISHER]);
+    prepare(&tasks[READER], reader, stacks[READER]);
+    prepare(&tasks[KEEPER], keeper, stacks[KEEPER]);
+    for (struct task *task = choose(); task != NULL; task = choose()) {
         steps_left = 1 + random_below(RUN_STEPS_MAX);
         running = task;
         swapcontext(&scheduler, &task->context);
     }
+    check_all_done();
     seed_now = 0;
+}
+
+void stepper_run(uint64_t seed, void (*publisher)(void), void (*reader)(void)) {
+    stepper_run_kept(seed, publisher, reader, NULL);
 }
