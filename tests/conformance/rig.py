@@ -170,11 +170,15 @@ class Ledger:
             self.next_sequence = batch.gap.last + 1
             return
         assert batch.sequence == self.next_sequence, "messages must follow without holes"
-        for sequence, message in enumerate(batch.messages, start=batch.sequence):
-            assert message == message_of(sequence, self.bytes_max), f"message {sequence} is torn"
+        self.check(batch)
         assert len(batch) > 0
         self.received += len(batch)
         self.next_sequence += len(batch)
+
+    def check(self, batch: rdmaq.Batch) -> None:
+        """What was received is what was sent."""
+        for sequence, message in enumerate(batch.messages, start=batch.sequence):
+            assert message == message_of(sequence, self.bytes_max), f"message {sequence} is torn"
 
     def drain(self, subscription: rdmaq.Subscription, **options: Any) -> None:
         """Takes everything that is there now."""

@@ -9,7 +9,9 @@ import tempfile
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from tests.conformance.test_model import Ring
+from tests.conformance.machine import RestartingRing, Ring, TypedRing
+
+MACHINES = {"untyped": Ring, "typed": TypedRing, "restarting": RestartingRing}
 
 
 def main() -> None:
@@ -17,6 +19,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--examples", type=int, default=1200)
     parser.add_argument("--steps", type=int, default=60)
+    parser.add_argument("--machine", choices=MACHINES, default="untyped")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="rq-") as folder:
         os.environ["RDMAQ_RUNTIME_DIR"] = folder
@@ -26,7 +29,7 @@ def main() -> None:
             deadline=None,
             print_blob=True,
         )
-        run_state_machine_as_test(Ring, settings=wanted)
+        run_state_machine_as_test(MACHINES[arguments.machine], settings=wanted)
     print(f"{arguments.examples} walks of {arguments.steps} steps kept to the model")
 
 
