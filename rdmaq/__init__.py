@@ -10,9 +10,9 @@ number of readers map it read-only. This release serves one host, by shared memo
         for batch in subscription.batches():
             ...
 
-Times are seconds, sizes are bytes; `math.inf` is a time-out that never comes. An argument of a wrong
-type raises `TypeError`, one out of range `ValueError`; what else rdmaq raises by itself derives from
-`RdmaqError`. Every text has the form "what happened: cause; cure".
+Times are seconds, sizes are bytes; `math.inf` is a time-out that never comes. An argument of a
+wrong type raises `TypeError`, one out of range `ValueError`; what else rdmaq raises by itself
+derives from `RdmaqError`. Every text has the form "what happened: cause; cure".
 """
 
 import rdmaq._interpreter  # noqa: F401 - before all others: it refuses what they cannot run in
