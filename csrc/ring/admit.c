@@ -56,6 +56,9 @@ static int enlist(struct rq_publisher *publisher, struct rq_admitted *reader, ui
     int slot = rq_handle_is_closing(&publisher->handle) ? -ESHUTDOWN : take_slot(publisher);
     if (slot >= 0) {
         rq_find_start(publisher, start, start_value, begin);
+        if (RQ_MUTATED(JOIN_RACE)) rq_publisher_unlock(publisher);
+        RQ_STEP();
+        if (RQ_MUTATED(JOIN_RACE)) rq_publisher_lock(publisher);
         reader->slot = slot;
         reader->control = (struct rq_control *)((uint8_t *)reader->page + rq_control_offset(slot));
         reader->is_gating = publisher->segment.is_reliable != 0;
@@ -65,7 +68,8 @@ static int enlist(struct rq_publisher *publisher, struct rq_admitted *reader, ui
                               memory_order_release);
         publisher->waiting[publisher->reader_count] = &reader->control->waiting;
         publisher->readers[publisher->reader_count++] = reader;
-        if (reader->is_gating) publisher->gate_limit_bytes = 0; /* ask again at the next frame */
+        if (RQ_UNLESS(LIMIT_KEPT, reader->is_gating))
+            publisher->gate_limit_bytes = 0; /* ask again at the next frame */
     }
     rq_publisher_unlock(publisher);
     return slot;

@@ -53,8 +53,9 @@ static inline void finish_frame(struct rq_publisher *publisher, uint32_t kind,
     rq_count(&live->counters.frames, 1);
     /* Pairs with the acquire loads of tail_bytes in read_hot.c: whoever sees the new tail sees
      * the frame, its index entry and its ledger entry. */
-    if (!RQ_MUTATED(PUBLISHER_FENCE_GONE))
-        atomic_store_explicit(&live->tail_bytes, publisher->tail, memory_order_release);
+    int is_late =
+        RQ_MUTATED(PUBLISHER_FENCE_GONE) || (RQ_MUTATED(WRITER_FENCE_GONE) && kind != RQ_KIND_END);
+    if (!is_late) atomic_store_explicit(&live->tail_bytes, publisher->tail, memory_order_release);
     RQ_STEP();
 }
 
@@ -76,6 +77,9 @@ void rq_write_frame(struct rq_publisher *publisher, uint32_t kind, uint32_t mess
                               memory_order_release);
     RQ_STEP();
     if (payload_bytes != 0) memcpy(frame + RQ_FRAME_HEADER_BYTES, payload, payload_bytes);
+    RQ_STEP();
+    if (RQ_MUTATED(WRITER_FENCE_GONE)) /* the burst overtook the store of the tail before it */
+        atomic_store_explicit(&publisher->live->tail_bytes, publisher->tail, memory_order_release);
     finish_frame(publisher, kind, message_count, sequence_count, payload_bytes);
 }
 

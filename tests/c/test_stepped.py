@@ -15,10 +15,11 @@ FOLDER = Path(__file__).parent / "stepped"
 # The program, the mutations that it must notice, and what it says then.
 MUTATIONS = {
     "lapped_reader_never_takes_a_torn_message": {
-        "GUARD_0": "memcmp",
+        "GUARD_0": "ring_receive",
         "TAIL_BEFORE_DATA": "ring_receive",
         "CHECK_HOISTED": "memcmp",
         "HEADER_BEFORE_CHECK": "ring_receive",
+        "WRITER_FENCE_GONE": "ring_receive",
     },
     "sleeper_is_woken_by_the_next_message": {
         "PUBLISHER_FENCE_GONE": "the reader sleeps",
@@ -37,6 +38,9 @@ MUTATIONS = {
     ),
     "cursor_that_runs_back_is_cut_off": {"CURSOR_RUNS_BACK": "is_open is 0"},
     "search_of_the_ledger_finds_what_it_has": {"SEARCHED_ONCE": "failed"},
+    "joining_reader_gates_from_its_first_byte": dict.fromkeys(
+        ("JOIN_RACE", "LIMIT_KEPT"), "stats.lost_overrun"
+    ),
     "claim_leaves_room_for_who_joins": {"CLAIM_FORGOTTEN": "ring_receive"},
     "row_is_read_whole_and_survives_its_owner": {
         "TABLE_NOT_MARKED": "out[i]",

@@ -1,6 +1,7 @@
 /*
  * A lossy reader about one lap behind: every message is whole, every loss is declared, whatever
- * the interleaving. Mutations: GUARD_0, TAIL_BEFORE_DATA, CHECK_HOISTED, HEADER_BEFORE_CHECK.
+ * the interleaving. Mutations: GUARD_0, TAIL_BEFORE_DATA, CHECK_HOISTED, HEADER_BEFORE_CHECK,
+ * WRITER_FENCE_GONE (what stores out of order do then, in program order).
  */
 #include "stepped/stepper.h"
 

@@ -51,7 +51,12 @@ void ring_close(struct ring *ring) {
 void ring_send(struct ring *ring, uint64_t sequence) {
     static uint8_t message[PAYLOAD_BYTES_MAX];
     uint64_t payload_bytes = fill(message, sequence);
-    CHECK_EQUAL(rq_send(ring->publisher, message, payload_bytes), sequence);
+    int64_t sent;
+    while ((sent = rq_send(ring->publisher, message, payload_bytes)) == 0) {
+        CHECK(rq_publisher_wait(ring->publisher, payload_bytes, 0) >= 0);
+        rq_step();
+    }
+    CHECK_EQUAL(sent, sequence);
 }
 
 int64_t ring_receive(struct ring *ring, uint64_t sequence, uint64_t wait_ns) {
