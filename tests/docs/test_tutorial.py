@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.conformance.rig import eventually
 from tests.docs import pages
 
 Start = Callable[[str], "subprocess.Popen[str]"]
@@ -37,6 +38,10 @@ def start(tmp_path: Path) -> Iterator[Start]:
         process.communicate()
 
 
+def has_loaded_rdmaq(process: subprocess.Popen[str]) -> bool:
+    return "/_ext." in Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
+
+
 def lines(process: subprocess.Popen[str]) -> Iterator[str]:
     assert process.stdout is not None
     return iter(process.stdout.readline, "")
@@ -45,6 +50,7 @@ def lines(process: subprocess.Popen[str]) -> Iterator[str]:
 def test_two_programs_find_each_other_and_every_tick_arrives(start: Start) -> None:
     """The subscriber starts first; what was sent before it was there is not its own."""
     subscriber = start("subscriber.py")
+    eventually(lambda: has_loaded_rdmaq(subscriber))  # it looks for the publisher from here on
     publisher = start("publisher.py")
     output, errors = subscriber.communicate(timeout=60)
     assert (publisher.wait(60), errors) == (0, "")
@@ -60,7 +66,9 @@ def test_two_programs_find_each_other_and_every_tick_arrives(start: Start) -> No
 
 
 def test_follower_goes_on_with_the_next_publisher(start: Start) -> None:
-    follower, publisher = start("follower.py"), start("publisher.py")
+    follower = start("follower.py")
+    eventually(lambda: has_loaded_rdmaq(follower))
+    publisher = start("publisher.py")
     heard = lines(follower)
     before = [line.split() for line in (next(heard) for _ in range(6)) if line[0].isdigit()]
     publisher.kill()
