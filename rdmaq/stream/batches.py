@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _BATCHES_PER_TURN = 32
 _RESTART_LOOK_SECONDS = 0.1
+_LISTEN_SECONDS = 1.0
 
 
 class Batches(BatchIterator):
@@ -92,7 +93,15 @@ class Batches(BatchIterator):
         fds = [cursor.sock.fileno(), *([] if cursor.pidfd is None else [cursor.pidfd])]
         for fd in fds:
             loop.add_reader(fd, wake)
-        timer = None if seconds is None else loop.call_later(seconds, wake)
+
+        def listen() -> None:
+            """Now and then: a publisher that is stopped sends no byte to say so."""
+            subscription._listen()
+            timers[0] = loop.call_later(_LISTEN_SECONDS, listen)
+
+        timers = [loop.call_later(_LISTEN_SECONDS, listen)]
+        if seconds is not None:
+            timers.append(loop.call_later(seconds, wake))
         cursor.wake_loop = wake_from_outside
         try:
             if not subscription.closed:  # else it was closed before it knew how to wake us
@@ -100,7 +109,7 @@ class Batches(BatchIterator):
         finally:
             for fd in fds:
                 loop.remove_reader(fd)
-            if timer is not None:
+            for timer in timers:
                 timer.cancel()
             cursor.wake_loop = None
             if subscription.closed:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,24 @@ def check_blocks(blocks: MessageBlocks) -> None:
             f"the message blocks do not add up: {error}; count and lengths must cover the buffer "
             "exactly"
         ) from error
+
+
+def check_several(messages: Any) -> None:
+    """Checks that there is something to go through, and that it is not one message.
+
+    Raises:
+        SchemaError: it is no iterable of messages.
+    """
+    if isinstance(messages, str | bytes | bytearray | memoryview):
+        raise SchemaError(
+            f"send_many got one {type(messages).__name__}: it takes several messages; "
+            "use send, or put it into a list"
+        )
+    if not isinstance(messages, Iterable) or getattr(messages, "ndim", 1) == 0:
+        raise SchemaError(
+            f"send_many got {type(messages).__name__}: it cannot be gone through; "
+            "give a list of bytes-like objects, or MessageBlocks"
+        )
 
 
 def payload(message: Any, dtype: np.dtype[Any] | None, name: str) -> Any:

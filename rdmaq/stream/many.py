@@ -28,6 +28,7 @@ def send(
     if first_sequence is not None:
         refusals.check_first_sequence(first_sequence)
     if not isinstance(messages, encode.MessageBlocks):
+        encode.check_several(messages)
         messages = [m if type(m) is bytes else encode.payload(m, None, name) for m in messages]
     publisher._enter()
     try:

@@ -176,7 +176,11 @@ class Reading(Receiver, BareHandle):
         if not cursor.publisher_lives():
             self._lose_publisher()
             return
-        is_silent = cursor.counts().heartbeat_age_ns > _SILENT_NS
+        self._listen()
+
+    def _listen(self) -> None:
+        """Is the publisher's heart beating? Tells when that changed."""
+        is_silent = self._cursor.counts().heartbeat_age_ns > _SILENT_NS
         if is_silent != self._is_silent:
             self._is_silent = is_silent
             self._tell("silent" if is_silent else "heard")

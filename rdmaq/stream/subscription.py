@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rdmaq import errors
+from rdmaq import arguments, errors
 from rdmaq._fast import lib
 from rdmaq.stream.batch import Batch
 from rdmaq.stream.batches import Batches
@@ -85,9 +85,9 @@ class Subscription(Reading):
 
         Raises: as `poll`; `ViewOverrun` at the block's end.
         """
-        if not 1 <= max_messages <= _COUNT_MAX:
-            raise ValueError(f"max_messages={max_messages}: must be 1 to {_COUNT_MAX:,}")
-        return View(self, timeout=timeout, max_messages=max_messages)
+        cure = "leave it out for 1,024"
+        count_max = arguments.whole("max_messages", max_messages, 1, _COUNT_MAX, cure)
+        return View(self, timeout=timeout, max_messages=count_max)
 
     # ---- what there is to know ------
 

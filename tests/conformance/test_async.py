@@ -233,3 +233,31 @@ def test_two_subscriptions_share_a_loop(link: Link) -> None:
     run(work())
     assert got["a"] == [f"a{turn}".encode() for turn in range(0, 10, 2)]
     assert got["b"] == [f"b{turn}".encode() for turn in range(1, 10, 2)]
+
+
+def test_publisher_that_stands_still_is_told_of_while_async_iteration_sleeps(
+    publisher: Child, transport: Transport
+) -> None:
+    """SIGSTOP: "silent" comes though nothing wakes the task; SIGCONT: "heard", then a message."""
+    with rdmaq.connect(transport.address("rig")).subscribe("s") as sub:
+        kinds: list[str] = []
+
+        async def told(kind: str) -> None:
+            while kind not in kinds:
+                kinds.extend(event.kind for event in sub.events())
+                await asyncio.sleep(0.01)
+
+        async def work() -> None:
+            task = asyncio.create_task(one(sub))
+            await asleep(sub)
+            publisher.stop()
+            await told("silent")
+            assert not task.done()
+            publisher.resume()
+            await told("heard")
+            assert not task.done()
+            publisher.begin("pub.send(b'x')")
+            assert (await task).messages == [b"x"]
+
+        run(work())
+        assert kinds == ["connected", "silent", "heard"]

@@ -85,6 +85,27 @@ def calls(link: Link) -> dict[str, tuple[Call, list[Any]]]:
         "wait": (lambda v: subscribe(wait=v), [*NO_CHOICES, None]),
         "timeout, subscribe": (lambda v: subscribe(timeout=v), NO_TIMES),
         "timeout, view": (lambda v: enter(sub.view(v)), [v for v in NO_TIMES if v is not None]),
+        "max_messages, view": (
+            lambda v: enter(sub.view(0, max_messages=v)),
+            [*NO_COUNTS, 0, 1 << 24, *TOO_FAR],
+        ),
+        "messages, send_many": (
+            pub.send_many,
+            [
+                *(None, True, 7, 1.5, "x", "", b"x", b"", bytearray(2), object(), int, 1 + 2j),
+                *(np.array(5), [None], ["x"], [7], [[b"x"]], [b"x", None], np.int64(5)),
+            ],
+        ),
+        "message, send": (pub.send, [*(v for v in NO_COUNTS if not is_bytes_like(v))]),
+        "message, send typed": (
+            typed.send,
+            [None, "x", b"x", [], [1], {}, (), object(), int, 1 + 2j, range(3), 1 << 63, 1 << 200],
+        ),
+        "records, send_batch": (
+            typed.send_batch,
+            [None, 7, "x", b"x", {}, object(), int, [1 + 2j], [[1, 2]], np.zeros(3), [1 << 200]],
+        ),
+        "records, untyped": (pub.send_batch, [None, [1], np.zeros(3), b"x"]),
         "first, gap": (lambda v: pub.send_gap(v, 9), [*NO_COUNTS, 0, *TOO_FAR]),
         "last, gap": (lambda v: pub.send_gap(2, v), [*NO_COUNTS, 0, *TOO_FAR]),
         "size": (lambda v: enter(pub.claim(v)), [*NO_COUNTS, *TOO_FAR]),
@@ -98,6 +119,14 @@ def calls(link: Link) -> dict[str, tuple[Call, list[Any]]]:
             [*(v for v in NO_COUNTS if v is not None), 0, *TOO_FAR],
         ),
     }
+
+
+def is_bytes_like(value: Any) -> bool:
+    try:
+        memoryview(value)
+    except (TypeError, ValueError):
+        return False
+    return True
 
 
 @pytest.fixture
@@ -120,7 +149,9 @@ PARAMETERS = [
     *("address", "address, connect", "allow_uids", "allow_uids, connect", "timeout, connect"),
     *("name", "name, subscribe", "schema", "schema, subscribe", "capacity", "guard", "flow"),
     *("first_sequence", "min_readers", "timeout, reliable", "start", "on_gap", "on_restart"),
-    *("wait", "timeout, subscribe", "timeout, view", "first, gap", "last, gap", "size"),
+    *("wait", "timeout, subscribe", "timeout, view", "max_messages, view", "messages, send_many"),
+    *("message, send", "message, send typed", "records, send_batch", "records, untyped"),
+    *("first, gap", "last, gap", "size"),
     *("size, typed", "count", "first_sequence, send_many"),
 ]
 
@@ -145,6 +176,28 @@ def test_what_does_not_belong_there_is_refused_by_a_raise_of_ours_with_cause_and
         assert re.search(r".: .", str(caught.value)), f"{value!r}: {caught.value}"
         assert len(str(caught.value)) < 4096
     assert len(link.peer.streams()) == reader_count
+
+
+@pytest.mark.parametrize("how", ["poll", "batches"])
+def test_what_the_methods_written_in_c_refuse_they_refuse_in_the_same_words(
+    link: Link, how: str
+) -> None:
+    """No line of Python raises there: the text itself names argument, value and cure."""
+    pub, sub = link.publish(), link.subscribe()
+    pub.send(b"x")
+
+    def read(timeout: Any = 0, max_messages: Any = 1) -> object:
+        if how == "poll":
+            return sub.poll(timeout, max_messages=max_messages)
+        return next(sub.batches(timeout=timeout, max_messages=max_messages), None)
+
+    for value in [v for v in NO_TIMES if v is not None]:
+        with pytest.raises((TypeError, ValueError), match=r"timeout=.*: .*; give seconds"):
+            read(timeout=value)
+    for value in [*NO_COUNTS, 0, 1 << 24, *TOO_FAR]:
+        with pytest.raises((TypeError, ValueError), match=r"max_messages=.*: .*; leave it out"):
+            read(max_messages=value)
+    assert take_messages(sub, 1) == [b"x"]
 
 
 def test_whole_numbers_of_numpy_and_times_without_end_are_welcome(link: Link) -> None:
