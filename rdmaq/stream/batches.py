@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rdmaq.stream.subscription import Subscription
 
 _BATCHES_PER_TURN = 32
+_IN_VAIN_MAX = 8
+_IN_VAIN_SECONDS = 0.001
 _RESTART_LOOK_SECONDS = 0.1
 _LISTEN_SECONDS = 1.0
 
@@ -29,6 +31,7 @@ class Batches(BatchIterator):
         self._count_max = max_messages
         self._timeout = timeout
         self._in_a_row = 0
+        self._in_vain = 0
 
     def __aiter__(self) -> Batches:
         return self
@@ -47,6 +50,7 @@ class Batches(BatchIterator):
             except EndOfStream:
                 raise StopAsyncIteration from None
             if batch is not None:
+                self._in_vain = 0
                 return batch
             left_seconds = None if deadline is None else deadline - loop.time()
             if left_seconds is not None and left_seconds <= 0:
@@ -77,7 +81,12 @@ class Batches(BatchIterator):
         if code < 0:
             raise subscription._refusal(code)
         if code > 0:
+            # Something came since we looked: the next poll has it. Or a hostile ring says so for
+            # ever and gives nothing: the loop's other tasks run all the same.
+            self._in_vain += 1
+            await asyncio.sleep(0 if self._in_vain < _IN_VAIN_MAX else _IN_VAIN_SECONDS)
             return
+        self._in_vain = 0
         woken = loop.create_future()
 
         def wake() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import fcntl
 import json
 import os
@@ -247,6 +248,30 @@ def test_ring_that_its_dead_publisher_left_in_disorder_ends_the_subscription(
         node.hang_up()
         with pytest.raises((rdmaq.SegmentError, rdmaq.PublisherGone)):
             subscription.poll(timeout=20)
+        subscription.close()
+
+
+def test_ring_that_promises_what_it_does_not_hold_stops_nobody(grant: Grant) -> None:
+    """The tail is a lap ahead, the index leads nowhere, and its node lives: polls end in time, and
+    an event loop that waits for a batch runs its other tasks.
+    """
+    grant.words["sequence"] = 1
+    with FakeNode("fake", grant.answer):
+        subscription = rdmaq.connect("local:fake").subscribe("s")
+        grant.index[:] = b"\xff" * len(grant.index)
+        grant.live[0] = 1 << 20
+        assert subscription.poll(0.1) is None
+
+        async def wait_beside_others() -> None:
+            waiting = asyncio.ensure_future(anext(aiter(subscription)))
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+            waiting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+
+        asyncio.run(wait_beside_others())
         subscription.close()
 
 
