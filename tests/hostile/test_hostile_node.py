@@ -252,8 +252,9 @@ def test_ring_that_its_dead_publisher_left_in_disorder_ends_the_subscription(
 
 
 def test_ring_that_promises_what_it_does_not_hold_stops_nobody(grant: Grant) -> None:
-    """The tail is a lap ahead, the index leads nowhere, and its node lives: polls end in time, and
-    an event loop that waits for a batch runs its other tasks.
+    """The tail is a lap ahead, the index leads nowhere, and its node lives.
+
+    Polls end in time, and an event loop that waits for a batch runs its other tasks.
     """
     grant.words["sequence"] = 1
     with FakeNode("fake", grant.answer):
