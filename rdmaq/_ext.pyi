@@ -382,6 +382,7 @@ class _Lib:
     def rq_cq_free(self, cq: CData, /) -> None: ...
     def rq_pair_open(self, cq: CData, setup: CData, pair_out: CData, /) -> int: ...
     def rq_pair_post(self, pair: CData, ops: CData, op_count: int, /) -> int: ...
+    def rq_pair_run(self, pair: CData, ops: CData, op_count: int, run: CData, /) -> int: ...
     def rq_pair_post_receives(self, pair: CData, receive_count: int, /) -> int: ...
     def rq_pair_grant(self, pair: CData, receive_count: int, /) -> int: ...
     def rq_pair_outstanding(self, pair: CData, /) -> int: ...
@@ -390,5 +391,36 @@ class _Lib:
     def rq_pair_close(self, pair: CData, /) -> int: ...
     def rq_pair_forget(self, pair: CData, /) -> None: ...
     def rq_pair_free(self, pair: CData, /) -> None: ...
+    def rq_bench_verbs_ping(
+        self,
+        pair: CData,
+        cq: CData,
+        words: CData,
+        count: int,
+        limit_ns: int,
+        round_trips_ns_out: CData,
+        /,
+    ) -> int: ...
+    def rq_bench_verbs_each(
+        self,
+        pair: CData,
+        cq: CData,
+        op: CData,
+        count: int,
+        limit_ns: int,
+        times_ns_out: CData,
+        /,
+    ) -> int: ...
+    def rq_bench_verbs_stream(
+        self,
+        pair: CData,
+        cq: CData,
+        ops: CData,
+        op_count: int,
+        depth: int,
+        count: int,
+        limit_ns: int,
+        /,
+    ) -> int: ...
 
 lib: _Lib

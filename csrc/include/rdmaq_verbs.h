@@ -147,6 +147,20 @@ int rq_pair_open(struct rq_cq *cq, const struct rq_pair_setup *setup, struct rq_
  * nothing was posted. -EIO: broken, move the pair to ERR. Other -errno: the provider's, for the
  * first op. -EBUSY, -ESHUTDOWN: as ever. */
 int rq_pair_post(struct rq_pair *pair, const struct rq_op *ops, uint32_t op_count);
+/* Where rq_pair_run puts its reports, and how it waits: set once, used by every run. */
+struct rq_run {
+    struct rq_done *done;
+    uint64_t wait_ns; /* at most one slice, as in rq_cq_poll */
+    uint32_t done_count_max;
+    uint32_t wait_mode;
+    uint32_t taken; /* out: how many were posted; as rq_pair_post's result, 0 for an error */
+    uint32_t reserved;
+};
+/* Post and poll in one crossing: posts as rq_pair_post does, then takes reports until there are as
+ * many as were posted, or `done` is full, or time is up. Returns how many reports, or -errno (then
+ * nothing was posted). What was posted and not reported is in flight as ever. */
+int rq_pair_run(struct rq_pair *pair, const struct rq_op *ops, uint32_t op_count,
+                struct rq_run *run);
 /* Posts receives without buffers, for the peer's WRITE_WITH_IMM. Returns how many were taken. */
 int rq_pair_post_receives(struct rq_pair *pair, uint32_t receive_count);
 /* The peer has so many more receives for us. Any thread; no credit, no post. */
@@ -164,6 +178,28 @@ int rq_pair_close(struct rq_pair *pair);
 void rq_pair_forget(struct rq_pair *pair);
 /* After close or forget, before rq_cq_free. */
 void rq_pair_free(struct rq_pair *pair);
+
+/* ---- benchmarks (rdmaq bench verbs): what perftest does, over these calls ------------------- */
+/* All spin; limits are in ns, and what takes longer returns what it got done. -EIO: a request did
+ * not end well. */
+struct rq_bench_words {
+    struct rq_op op; /* the WRITE that takes `leaving` to the peer's `arriving` */
+    uint64_t *leaving;
+    const uint64_t *arriving;
+    uint64_t first_number; /* not 0; the words count on from here */
+    uint32_t is_first;     /* 1: we begin each round trip, the peer answers */
+    uint32_t reserved;
+};
+/* Round trips of 8 bytes by WRITE, each side waiting for its memory to change. */
+int64_t rq_bench_verbs_ping(struct rq_pair *pair, struct rq_cq *cq,
+                            const struct rq_bench_words *words, uint64_t count, uint64_t limit_ns,
+                            uint64_t *round_trips_ns_out);
+/* The same request again and again, one in flight; what each took. */
+int64_t rq_bench_verbs_each(struct rq_pair *pair, struct rq_cq *cq, const struct rq_op *op,
+                            uint64_t count, uint64_t limit_ns, uint64_t *times_ns_out);
+/* op_count requests in a chain, chain after chain, at most `depth` of them in flight. */
+int64_t rq_bench_verbs_stream(struct rq_pair *pair, struct rq_cq *cq, const struct rq_op *ops,
+                              uint32_t op_count, uint32_t depth, uint64_t count, uint64_t limit_ns);
 
 /* cffi: end */
 

@@ -63,6 +63,12 @@ int rq_pair_post(struct rq_pair *pair, const struct rq_op *ops, uint32_t op_coun
     return -ENOSYS;
 }
 
+int rq_pair_run(struct rq_pair *pair, const struct rq_op *ops, uint32_t op_count,
+                struct rq_run *run) {
+    (void)pair, (void)ops, (void)op_count, (void)run;
+    return -ENOSYS;
+}
+
 int rq_pair_post_receives(struct rq_pair *pair, uint32_t receive_count) {
     (void)pair, (void)receive_count;
     return -ENOSYS;

@@ -1,6 +1,5 @@
-/* A completion queue's set-up, its waiting, and its end. */
+/* A completion queue's set-up, its calls, and its end. */
 #define _GNU_SOURCE
-#include <poll.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <time.h>
@@ -9,7 +8,6 @@
 #include "rdma/pair.h"
 #include "ring/clock.h"
 
-#define SPIN_NS 20000
 #define NS_PER_MS 1000000u
 
 int rq_verbs_built(void) { return 1; }
@@ -44,95 +42,12 @@ int rq_cq_open(const struct rq_cq_setup *setup, struct rq_cq **cq_out) {
     return 0;
 }
 
-/* Each event that was taken must be acknowledged, or ibv_destroy_cq waits for it for ever; and
- * taken by the library, since some providers count them to arm the next. */
-static int clear(struct rq_cq *cq) {
-    struct ibv_cq *whose;
-    void *context;
-    unsigned int count = 0;
-    if (cq->get_event == NULL) return 0;
-    while (cq->get_event(cq->cq->channel, &whose, &context) == 0) count++;
-    if (count != 0 && !RQ_WRONG(EVENT_NOT_ACKNOWLEDGED)) cq->ack_events(cq->cq, count);
-    if (count != 0) cq->is_armed = 0;
-    cq->stats.events += count;
-    return (int)count;
-}
-
-/* Armed once until the event comes, so that at most one waits on the channel however often what
- * was waited for is found by polling. */
-static int arm(struct rq_cq *cq) {
-    if (cq->get_event == NULL) return -ENOTSUP;
-    if (cq->is_armed && clear(cq) == 0) return 0;
-    cq->stats.arms++;
-    int error = ibv_req_notify_cq(cq->cq, 0);
-    cq->is_armed = error == 0;
-    return error > 0 ? -error : error;
-}
-
-static int spin(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max,
-                uint64_t until_ticks, int is_yielding) {
-    for (;;) {
-        int count = rq_cq_take(cq, done, done_count_max);
-        if (count != 0) return count;
-        if (rq_handle_is_closing(&cq->poll)) return -ESHUTDOWN;
-        if (rq_now_ticks() >= until_ticks) return 0;
-        if (is_yielding)
-            sched_yield();
-        else
-            rq_cpu_relax();
-    }
-}
-
-static void sleep_on_channel(struct rq_cq *cq, uint64_t wait_ns) {
-    struct pollfd fds[] = {{.fd = cq->cq->channel->fd, .events = POLLIN},
-                           {.fd = cq->wake_fd, .events = POLLIN}};
-    struct timespec timeout = {.tv_sec = (time_t)(wait_ns / 1000000000u),
-                               .tv_nsec = (long)(wait_ns % 1000000000u)};
-    cq->stats.sleeps++;
-    if (ppoll(fds, 2, &timeout, NULL) > 0 && (fds[0].revents & POLLIN)) clear(cq);
-}
-
-/* Arm, then poll again: what completed before the arming makes no event. */
-static int sleep_once(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max,
-                      uint64_t until_ticks) {
-    int error = arm(cq);
-    if (error != 0) return error;
-    int count = RQ_WRONG(NOT_POLLED_AGAIN) ? 0 : rq_cq_take(cq, done, done_count_max);
-    if (count != 0) return count;
-    if (rq_handle_is_closing(&cq->poll)) return -ESHUTDOWN;
-    uint64_t now_ticks = rq_now_ticks();
-    if (now_ticks >= until_ticks) return 0;
-    sleep_on_channel(cq, rq_clock_ticks_to_ns(until_ticks - now_ticks));
-    if (rq_handle_is_closing(&cq->poll)) return -ESHUTDOWN;
-    return rq_cq_take(cq, done, done_count_max);
-}
-
-static int wait_for_some(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max,
-                         uint32_t wait_mode, uint64_t wait_ns) {
-    if (wait_ns > RQ_WAIT_SLICE_NS_MAX) wait_ns = RQ_WAIT_SLICE_NS_MAX;
-    uint64_t now_ticks = rq_now_ticks();
-    uint64_t until_ticks = now_ticks + rq_ns_ticks(wait_ns);
-    uint64_t spin_ns = wait_ns < SPIN_NS ? wait_ns : SPIN_NS;
-    if (cq->get_event == NULL && wait_mode != RQ_WAIT_SPIN) wait_mode = RQ_WAIT_YIELD;
-    switch (wait_mode) {
-        case RQ_WAIT_SPIN: return spin(cq, done, done_count_max, until_ticks, 0);
-        case RQ_WAIT_YIELD: return spin(cq, done, done_count_max, until_ticks, 1);
-        case RQ_WAIT_SLEEP: return sleep_once(cq, done, done_count_max, until_ticks);
-        case RQ_WAIT_AUTO: break;
-        default: return -EINVAL;
-    }
-    int count = spin(cq, done, done_count_max, now_ticks + rq_ns_ticks(spin_ns), 0);
-    return count != 0 ? count : sleep_once(cq, done, done_count_max, until_ticks);
-}
-
 int rq_cq_poll(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max, uint32_t wait_mode,
                uint64_t wait_ns) {
     if (done_count_max == 0) return -EINVAL;
     int count = rq_handle_enter(&cq->poll);
     if (count != 0) return count;
-    count = rq_cq_take(cq, done, done_count_max);
-    if (count == 0 && wait_ns != 0)
-        count = wait_for_some(cq, done, done_count_max, wait_mode, wait_ns);
+    count = rq_cq_wait(cq, done, done_count_max, wait_mode, wait_ns);
     rq_handle_leave(&cq->poll);
     return count;
 }
@@ -140,7 +55,7 @@ int rq_cq_poll(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max, 
 int rq_cq_arm(struct rq_cq *cq) {
     int result = rq_handle_enter(&cq->poll);
     if (result != 0) return result;
-    result = arm(cq);
+    result = rq_cq_arm_once(cq);
     if (result == 0 && !RQ_WRONG(NOT_POLLED_AGAIN)) result = rq_cq_fetch(cq) ? 1 : cq->error;
     rq_handle_leave(&cq->poll);
     return result;
@@ -149,7 +64,7 @@ int rq_cq_arm(struct rq_cq *cq) {
 int rq_cq_clear(struct rq_cq *cq) {
     int result = rq_handle_enter(&cq->poll);
     if (result != 0) return result;
-    result = clear(cq);
+    result = rq_cq_clear_events(cq);
     rq_handle_leave(&cq->poll);
     return result;
 }
@@ -172,7 +87,8 @@ int rq_cq_drain(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max,
     for (;;) {
         int count = rq_cq_take(cq, done, done_count_max);
         if (count != 0 || rq_now_ticks() >= until_ticks) {
-            clear(cq); /* none may be left unacknowledged when the caller destroys it */
+            rq_cq_clear_events(
+                cq); /* none may be left unacknowledged when the caller destroys it */
             return count;
         }
         struct timespec pause = {.tv_sec = 0, .tv_nsec = NS_PER_MS / 10};

@@ -99,6 +99,13 @@ _Static_assert((uint64_t)RQ_SENDS_MAX + RQ_RECEIVES_MAX <= RQ_CQ_ENTRIES_MAX,
                "one pair of the largest size fits");
 _Static_assert(RQ_SIGNAL_EVERY_MAX <= RQ_SENDS_MAX / 2, "a queue must drain before it fills");
 
+/* wait.c: takes reports, waiting for the first; for who holds cq->poll. */
+int rq_cq_wait(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max, uint32_t wait_mode,
+               uint64_t wait_ns);
+/* Asks for an event; and takes those that came. */
+int rq_cq_arm_once(struct rq_cq *cq);
+int rq_cq_clear_events(struct rq_cq *cq);
+
 /* poll_hot.c: must be called by who holds cq->poll. Returns how many reports, or -EIO. */
 int rq_cq_take(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max);
 /* The device's completions into cq->wc, when there are none left there. 1: there are some. */

@@ -268,3 +268,58 @@ def fanout(
     with place() as (name, _), Progress(rounds) as tell:
         report = fanout_report.run(settings, name=name, command=command_line(), tell=tell)
     report.print(as_json=as_json)
+
+
+@bench.command("verbs")
+@common
+@click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    help="The two devices, far and near, by name.  [default: the first two that are active]",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(10, 1_000_000),
+    help="Operations a round of the latencies.  [default: 300; quick: 50]",
+)
+@click.option(
+    "--bulk",
+    "bulk_count",
+    type=click.IntRange(16, 1_000_000),
+    help="WRITEs of 64 KiB a round.  [default: 200; quick: 32]",
+)
+@click.option(
+    "--chains",
+    "chain_count",
+    type=click.IntRange(2, 1_000_000),
+    help="Batches of 64 small WRITEs a round.  [default: 64; quick: 8]",
+)
+def one_sided(
+    devices: tuple[str, ...],
+    count: int | None,
+    bulk_count: int | None,
+    chain_count: int | None,
+    rounds: int | None,
+    seconds_max: float,
+    quick: bool,
+    as_json: bool,
+) -> None:
+    """One-sided operations between two RDMA devices, beside perftest.
+
+    A round takes some 15 s, so give --seconds 400 for all of its rounds.
+    """
+    from rdmaq.bench import verbs_report
+
+    rounds = rounds or (3 if quick else 15)
+    settings = {
+        "devices": devices,
+        "count": count or (50 if quick else 300),
+        "bulk_count": bulk_count or (32 if quick else 200),
+        "chain_count": chain_count or (8 if quick else 64),
+        "rounds": rounds,
+        "seconds_max": seconds_max,
+    }
+    with Progress(rounds) as tell:
+        report = verbs_report.run(settings, command=command_line(), tell=tell)
+    report.print(as_json=as_json)

@@ -98,6 +98,10 @@ class OneSided:
         """Posts the first `count` of them (all of them) as one chain with one doorbell."""
         return self._traffic.post(requests, count)
 
+    def run(self, requests: Requests, timeout: float | None = None) -> None:
+        """Posts all of them and waits for their end, in one crossing: `post(requests).wait()`."""
+        self._traffic.run(requests, timeout)
+
     def receive(self, timeout: float | None = None) -> Receive | None:
         """The next WRITE_WITH_IMM of the peer's; None after `timeout` seconds.
 

@@ -137,10 +137,13 @@ class Reports:
             self._dropped = 0
         in_flight, reported = self._in_flight, self.reported
         while in_flight and in_flight[0]._end <= reported:
-            operation = in_flight.popleft()
-            if operation._futures is not None:
-                self._awaiting.count -= 1
-            operation._finish()
+            self._pop()
+
+    def _pop(self) -> None:
+        operation = self._in_flight.popleft()
+        if operation._futures is not None:
+            self._awaiting.count -= 1
+        operation._finish()
 
     def _settle_each(self, count: int) -> None:
         for done in self._done[0:count]:
@@ -151,11 +154,11 @@ class Reports:
             self.reported += 1
             if done.outcome == lib.RQ_OUTCOME_OK:
                 continue
-            for operation in self._in_flight:
-                if operation._end >= self.reported:
-                    if operation._error is None:
-                        operation._note_error(self._failure(done))
-                    break
+            # Those before it are done; another thread may append behind it meanwhile.
+            while self._in_flight[0]._end < self.reported:
+                self._pop()
+            if self._in_flight[0]._error is None:
+                self._in_flight[0]._note_error(self._failure(done))
         self._awaiting.deliver(self._receives)
 
     def _failure(self, done: Any) -> OperationFailed:
@@ -201,7 +204,8 @@ class Reports:
     def uses(self, address: int, length: int) -> bool:
         """Whether an operation in flight names memory within these bytes."""
         return any(
-            _overlaps(operation.keep, address, address + length) for operation in self._in_flight
+            _overlaps(operation.keep, address, address + length)
+            for operation in list(self._in_flight)
         )
 
     # ---- receives, for the peer's WRITE_WITH_IMM ----

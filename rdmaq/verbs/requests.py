@@ -176,10 +176,11 @@ class Requests:
     Attributes:
         array: `count` records of dtype `REQUEST`; `token` is free for your own use and comes back
             in `OperationFailed.token`.
+        count: how many there are.
         keep: what must stay alive as long as a request is in flight.
     """
 
-    __slots__ = ("array", "keep", "pointer")
+    __slots__ = ("array", "count", "keep", "pointer")
 
     WRITE = WRITE
     WRITE_WITH_IMM = WRITE_WITH_IMM
@@ -189,6 +190,7 @@ class Requests:
 
     def __init__(self, count: int, keep: Any = None) -> None:
         self.array = np.zeros(count, REQUEST)
+        self.count = count
         self.keep = keep
         self.pointer = ffi.from_buffer("struct rq_op[]", self.array)
 

@@ -41,6 +41,11 @@ uint32_t nic_run(struct fake_qp *qp, uint32_t count, int status) {
     return done;
 }
 
+void nic_be_quick(struct fake_qp *qp, int status) {
+    qp->is_quick = 1;
+    qp->quick_status = status;
+}
+
 void nic_fail(struct fake_qp *qp) { fake_fail(qp); }
 
 uint64_t nic_doorbells(const struct fake_qp *qp) { return qp->doorbells; }

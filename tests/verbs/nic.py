@@ -106,6 +106,10 @@ class End:
         """The NIC carries out so many requests, the last with that status."""
         return int(library().nic_run(self.qp, count, status))
 
+    def be_quick(self, status: int = SUCCESS) -> None:
+        """From now on the NIC carries out what waits and each chain as it is posted, so ending."""
+        library().nic_be_quick(self.qp, status)
+
     @property
     def doorbells(self) -> int:
         return int(library().nic_doorbells(self.qp))

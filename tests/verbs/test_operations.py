@@ -97,6 +97,53 @@ def test_array_is_posted_again_without_a_crossing_more(end: End) -> None:
     assert (end.doorbells, end.posted) == (3, 24)
 
 
+def test_run_is_one_crossing_when_all_goes_well() -> None:
+    """The NIC carries requests out as they are posted."""
+    with End() as end:
+        end.be_quick()
+        requests = end.pair.requests(3)
+        requests.array["opcode"] = requests.WRITE
+        for _ in range(2 * SENDS):
+            _, names = crossings(lambda: end.pair.run(requests))
+            assert names == ["rq_pair_run"]
+        assert (end.pair.outstanding, end.pair.reported) == (0, 6 * SENDS)
+        end.pair.write(LOCAL[0:8], REMOTE).wait(5)
+
+
+def test_run_that_takes_long_goes_on_as_an_operation(end: End) -> None:
+    requests = end.pair.requests(2 * SENDS)  # more than the queue holds
+    requests.array["opcode"] = requests.WRITE
+    with pytest.raises(OperationPending):
+        end.pair.run(requests, 0)
+    assert end.pair.outstanding == 2 * SENDS
+    while end.run():
+        end.pair.look(0)
+    assert end.pair.outstanding == 0
+
+
+def test_run_behind_others_waits_for_them_too(end: End) -> None:
+    first = end.pair.write(LOCAL[0:8], REMOTE)
+    requests = end.pair.requests(1)
+    requests.array["opcode"] = requests.WRITE
+    end.be_quick()
+    end.pair.run(requests, 5)
+    assert first.is_done
+
+
+def test_run_raises_what_the_device_said(end: End) -> None:
+    requests = end.pair.requests(2)
+    requests.array["opcode"] = requests.READ
+    requests.array["token"] = [8, 9]
+    end.be_quick(REMOTE_ACCESS)
+    with pytest.raises(OperationFailed) as failure:
+        end.pair.run(requests, 5)
+    assert (failure.value.token, failure.value.status) == (8, REMOTE_ACCESS)
+    assert end.pair.outstanding == 0
+    end.refuse(0, errno.EIO)
+    with pytest.raises(PairError, match="EIO"):
+        end.pair.run(requests, 5)
+
+
 def test_what_finds_no_room_waits_in_order_and_goes_as_room_comes(end: End) -> None:
     operations = [end.pair.write(LOCAL[0:8], REMOTE) for _ in range(3 * SENDS)]
     assert end.posted == SENDS - 1  # one is kept

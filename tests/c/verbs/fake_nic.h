@@ -50,6 +50,8 @@ struct fake_qp {
     uint32_t refuse_after, refuse_error; /* the next chain is torn: 0 error, not */
     int refuse_hides_bad_wr;
     int refuse_again; /* and the first of the chain after it */
+    int is_quick;     /* each chain is carried out before its post returns, with this status */
+    int quick_status;
     uint64_t doorbells, signals;
 };
 

@@ -1,0 +1,86 @@
+"""What `rdmaq bench verbs` makes of rounds and of perftest's words; the rest needs devices."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+import pytest
+
+from rdmaq.bench import perftest
+from rdmaq.bench.children import BenchError
+from rdmaq.bench.interval import median_interval
+from rdmaq.bench.perftest import Side
+
+SERVER = Side(device="left", port=1, gid_index=1, address="192.0.2.1")
+CLIENT = Side(device="right", port=1, gid_index=2, address="192.0.2.2")
+LATENCY = """
+---------------------------------------------------------------------------------------
+ #bytes #iterations    t_min[usec]    t_max[usec]  t_typical[usec]    t_avg[usec]    t_stdev[usec]
+ 8       500          75.47          43392.40      7869.61  \t       7600.21     \t6814.48
+---------------------------------------------------------------------------------------
+"""
+BANDWIDTH = """
+ #bytes     #iterations    BW peak[MB/sec]    BW average[MB/sec]   MsgRate[Mpps]
+ 65536      200              67.13              7.56   \t\t   0.000121
+"""
+# A stand-in for a tool of perftest: the client prints what it was told to and how it was called.
+TOOL = """#!/bin/sh
+case "$*" in
+    *192.0.2.1) echo "$0 $*" >>{log}; cat {figures};;
+    *) echo "$0 $*" >>{log}; sleep 0.2;;
+esac
+"""
+
+
+def install(folder: Path, monkeypatch: pytest.MonkeyPatch, figures: str) -> Path:
+    log = folder / "calls"
+    (folder / "figures").write_text(figures)
+    for name in perftest.TOOLS:
+        (folder / name).write_text(TOOL.format(log=log, figures=folder / "figures"))
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=":")
+    return log
+
+
+def test_latency_is_the_typical_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = install(tmp_path, monkeypatch, LATENCY)
+    found = perftest.latency("ib_write_lat", SERVER, CLIENT, size=8, iterations=500)
+    assert found == {"p50_ns": 7869610.0}
+    client = next(line for line in log.read_text().splitlines() if line.endswith("192.0.2.1"))
+    assert "-d right -i 1 -x 2" in client
+    assert "-s 8 -n 500 -I 64" in client
+
+
+def test_bandwidth_is_messages_times_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = install(tmp_path, monkeypatch, BANDWIDTH)
+    found = perftest.bandwidth(SERVER, CLIENT, size=65536, iterations=200, depth=16, chain=1)
+    assert found == {
+        "messages_per_s": pytest.approx(121),
+        "bytes_per_s": pytest.approx(121 * 65536),
+    }
+    assert "-t 16" in log.read_text()
+    assert "-l " not in log.read_text()
+
+
+def test_perftest_without_figures_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    install(tmp_path, monkeypatch, "nothing\n")
+    with pytest.raises(BenchError, match="no figures"):
+        perftest.latency("ib_read_lat", SERVER, CLIENT, size=8, iterations=5)
+
+
+def test_interval_of_fifteen_rounds_is_the_fourth_from_either_end() -> None:
+    """Binomial(15, 1/2): three on a side with 3.5 %, four with 11.8 %."""
+    assert median_interval(range(1, 16)) == (4, 12)
+    assert median_interval([3.0]) == (3.0, 3.0)
+    assert median_interval([2, 1, 3]) == (1, 3)
+
+
+def test_interval_holds_the_true_median_as_often_as_it_says() -> None:
+    """Of a skewed distribution whose median is known."""
+    source = random.Random(7)
+    held = 0
+    for _ in range(2000):
+        low, high = median_interval([source.expovariate(0.6931471805599453) for _ in range(15)])
+        held += low <= 1.0 <= high
+    assert 0.95 <= held / 2000 <= 0.98
