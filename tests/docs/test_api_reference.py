@@ -121,9 +121,10 @@ def test_quantities_have_units(name: str, value: Any) -> None:
     for ending, unit in _UNITS.items():
         if name.endswith(ending):
             assert re.search(unit, text), f"{name} does not say its unit"
-    if inspect.isfunction(value):
+    if is_function(value):
         for argument, parameter in inspect.signature(value).parameters.items():
-            if "float" in str(parameter.annotation) and not is_variant(name, text):
+            is_time = "float" in str(parameter.annotation) or argument == "timeout"
+            if is_time and not is_variant(name, text):
                 assert re.search(rf"{argument}.*seconds", text), f"{argument} of {name} has no unit"
 
 
