@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rdmaq.bench import fanout
+from rdmaq.bench.options import Place
 from rdmaq.bench.report import Column, Ratio, Report, show_us
 from rdmaq.bench.rounds import Result
 
@@ -29,12 +30,12 @@ _NOTES = (
 def run(
     settings: dict[str, Any],
     *,
-    name: str,
+    place: Place,
     command: Sequence[str],
     tell: Callable[[int], None],
 ) -> Report:
     """Measures, and gathers what is to be told."""
-    results, watch, losses = fanout.measure(name=name, tell=tell, **settings)
+    results, watch, losses = fanout.measure(name=place.name, tell=tell, **settings)
     return Report(
         benchmark="fanout",
         command=command,

@@ -14,7 +14,7 @@ import numpy as np
 
 import rdmaq
 from rdmaq._fast import ffi, lib, parse_bytes
-from rdmaq.bench import pipes, zmq_pair
+from rdmaq.bench import exchange, pipes, ucx, zmq_pair
 from rdmaq.bench.children import BenchError, Child
 from rdmaq.bench.in_c import check, reader_of
 from rdmaq.bench.latency_far import LIMIT_NS, WAIT_MODES
@@ -25,6 +25,7 @@ from rdmaq.stream.subscription import Wait
 
 #: What the table is about, and what is held against it.
 HEADLINE, BARE_C, CROSSING, CLOCK = "rdmaq_auto", "c_ring", "crossing", "clock"
+UCX = "ucx"
 _SLOW_DIVISOR = 10  # what takes tens of us a round trip makes fewer of them
 
 
@@ -109,11 +110,20 @@ class Near:
             ),
         ]
         if self._zmq is not None:
-            zmq = partial(self._other, "zmq", partial(zmq_pair.ping, self._zmq, message))
+            zmq = partial(self._other, "zmq", self._zmq.send, self._zmq.recv, message)
             found.append(
                 Contender(key="pyzmq", title="pyzmq, ipc PAIR", run=partial(zmq, slow_count))
             )
-        pipe = partial(self._other, "pipe", partial(pipes.ping, self._pipe, message))
+        if (program := ucx.find()) is not None:
+            found.append(
+                Contender(
+                    key=UCX,
+                    title="UCX tag_lat in C, shared memory",
+                    run=partial(ucx.round_trips, program, len(message), count),
+                )
+            )
+        ends = self._pipe.send_bytes, self._pipe.recv_bytes
+        pipe = partial(self._other, "pipe", *ends, message)
         found += [
             Contender(key="pipe", title="multiprocessing.Pipe", run=partial(pipe, slow_count)),
             Contender(
@@ -164,10 +174,17 @@ class Near:
         self.child.finish()
         return summary(times_ns[1:])
 
-    def _other(self, method: str, ping: Callable[[int], list[int]], count: int) -> Sample:
+    def _other(
+        self,
+        method: str,
+        send: Callable[[bytes], Any],
+        receive: Callable[[], Any],
+        message: bytes,
+        count: int,
+    ) -> Sample:
         self.child.start(method, count=count + 1)
-        ping(1)
-        stamps = ping(count)
+        exchange.ping(send, receive, message, 1)  # until the other is there
+        stamps = exchange.ping(send, receive, message, count)
         self.child.finish()
         return summary(np.diff(stamps))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import rdmaq
 from rdmaq._fast import lib, parse_bytes
-from rdmaq.bench import pipes, quiet, zmq_pair
+from rdmaq.bench import exchange, pipes, quiet, zmq_pair
 from rdmaq.bench.in_c import check, reader_of
 from rdmaq.bench.plain import PlainRing
 from rdmaq.stream.subscription import Wait
@@ -71,11 +71,12 @@ class Far(quiet.Far):
 
     def pipe(self, count: int) -> None:
         """Answers through multiprocessing.Pipe."""
-        pipes.pong(self._pipe, count)
+        exchange.pong(self._pipe.send_bytes, self._pipe.recv_bytes, count)
 
     def zmq(self, count: int) -> None:
         """Answers through pyzmq."""
-        zmq_pair.pong(self._zmq, count)
+        assert self._zmq is not None  # the other side asks only when it has it, too
+        exchange.pong(self._zmq.send, self._zmq.recv, count)
 
     def close(self) -> None:
         """Ends streams and node."""

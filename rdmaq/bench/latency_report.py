@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from rdmaq.bench import latency
+from rdmaq.bench.options import Place
 from rdmaq.bench.report import Column, Ratio, Report, show_us
 from rdmaq.bench.rounds import Result
 
 _AGAINST_ZMQ_MIN = 20.0
-_CROSSINGS = 6
+_CROSSINGS_MAX = 6.0
 _COLUMNS = (
     Column(metric="p50_ns", title="p50 us", show=show_us),
     Column(metric="p99_ns", title="p99 us", show=show_us),
@@ -29,13 +29,12 @@ _NOTES = (
 def run(
     settings: dict[str, Any],
     *,
-    name: str,
-    folder: Path,
+    place: Place,
     command: Sequence[str],
     tell: Callable[[int], None],
 ) -> Report:
     """Measures, and gathers what is to be told."""
-    results, watch = latency.measure(name=name, folder=folder, tell=tell, **settings)
+    results, watch = latency.measure(name=place.name, folder=place.folder, tell=tell, **settings)
     report = Report(
         benchmark="latency",
         command=command,
@@ -48,6 +47,10 @@ def run(
     )
     if "pyzmq" not in results:
         report.notes.append("pyzmq is not installed, so its line is missing: pip install pyzmq")
+    if latency.UCX not in results:
+        report.notes.append(
+            "ucx_perftest is not on the path, so UCX's line is missing (Debian: ucx-utils)"
+        )
     return report
 
 
@@ -67,15 +70,17 @@ def ratios(results: dict[str, Result]) -> list[Ratio]:
             best=best_ns[key] / best_ns[latency.HEADLINE],
             target=target,
         )
-        for key, target in (("pyzmq", _AGAINST_ZMQ_MIN), ("pipe", None))
+        for key, target in (("pyzmq", _AGAINST_ZMQ_MIN), ("pipe", None), (latency.UCX, 1.0))
         if key in results
     ]
     found.append(
         Ratio(
             key="crossings_above_c",
-            title=f"Python's part, in empty crossings (later aim: at most {_CROSSINGS})",
+            title="Python's part: above the same rings in C, in empty crossings",
             value=crossings_above_c(p50_ns),
             best=crossings_above_c(best_ns),
+            target=_CROSSINGS_MAX,
+            is_at_most=True,
         )
     )
     return found

@@ -6,10 +6,11 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rdmaq.bench import rate, rate_far
+from rdmaq.bench.options import Place
 from rdmaq.bench.report import Column, Ratio, Report
 from rdmaq.bench.rounds import Result
 
-_OF_C_MIN = 0.8
+_OF_C_MIN = 0.9
 _SINGLE_MIN = 2.0
 _COLUMNS = (
     Column(metric="per_second", title="M/s", show=lambda v: f"{v / 1e6:.3g}"),
@@ -30,12 +31,12 @@ _NOTES = (
 def run(
     settings: dict[str, Any],
     *,
-    name: str,
+    place: Place,
     command: Sequence[str],
     tell: Callable[[int], None],
 ) -> Report:
     """Measures, and gathers what is to be told."""
-    results, watch = rate.measure(name=name, tell=tell, **settings)
+    results, watch = rate.measure(name=place.name, tell=tell, **settings)
     return Report(
         benchmark="rate",
         command=command,
@@ -52,31 +53,28 @@ def ratios(results: dict[str, Result]) -> list[Ratio]:
     """Within the run."""
     values = {key: result.middle("per_second") for key, result in results.items()}
     bests = {key: max(result.values("per_second")) for key, result in results.items()}
-    return [
+    shares = [
+        ("into_of_c", "send_batch -> poll(into=)", rate.HEADLINE, rate.BARE_C, _OF_C_MIN),
+        ("into_of_plain_c", "send_batch -> poll(into=)", rate.HEADLINE, rate.PLAIN_C, None),
+        ("fresh_of_c", "send_batch -> poll", rate.FRESH, rate.BARE_C, None),
+    ]
+    found = [
         Ratio(
-            key="into_of_plain_c",
-            title="send_batch -> poll(into=), as a share of plain slots in C",
-            value=values[rate.HEADLINE] / values[rate.PLAIN_C],
-            best=bests[rate.HEADLINE] / bests[rate.PLAIN_C],
-            target=_OF_C_MIN,
-        ),
-        Ratio(
-            key="into_of_c",
-            title="send_batch -> poll(into=), as a share of the same ring in C",
-            value=values[rate.HEADLINE] / values[rate.BARE_C],
-            best=bests[rate.HEADLINE] / bests[rate.BARE_C],
-        ),
-        Ratio(
-            key="fresh_of_c",
-            title="send_batch -> poll, as a share of the same ring in C",
-            value=values[rate.FRESH] / values[rate.BARE_C],
-            best=bests[rate.FRESH] / bests[rate.BARE_C],
-        ),
+            key=key,
+            title=f"{what}, as a share of: {results[of].contender.title}",
+            value=values[part] / values[of],
+            best=bests[part] / bests[of],
+            target=target,
+        )
+        for key, what, part, of, target in shares
+    ]
+    found.append(
         Ratio(
             key="single_millions",
             title="send of one bytes object, M/s",
             value=values[rate.SINGLE] / 1e6,
             best=bests[rate.SINGLE] / 1e6,
             target=_SINGLE_MIN,
-        ),
-    ]
+        )
+    )
+    return found

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import time
-from itertools import repeat
 from typing import Any
 
 _TIMEOUT_MS = 30_000
@@ -33,22 +31,3 @@ def close(socket: Any) -> None:
     """Ends socket and context, and with it its thread."""
     socket.close()
     socket.context.term()
-
-
-def ping(socket: Any, message: bytes, count: int) -> list[int]:
-    """`count` round trips; the clock's readings between them."""
-    clock, send, receive = time.perf_counter_ns, socket.send, socket.recv
-    stamps = [clock()]
-    note = stamps.append
-    for _ in repeat(None, count):
-        send(message)
-        receive()
-        note(clock())
-    return stamps
-
-
-def pong(socket: Any, count: int) -> None:
-    """Sends back what comes, `count` times."""
-    send, receive = socket.send, socket.recv
-    for _ in repeat(None, count):
-        send(receive())

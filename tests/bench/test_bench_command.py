@@ -1,19 +1,22 @@
-"""The three benchmarks with tiny counts: that they run and what they tell, never how fast."""
+"""The benchmarks with tiny counts: that they run and what they tell, never how fast."""
 
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rdmaq import cli
-from rdmaq.bench import zmq_pair
+from rdmaq.bench import ucx, zmq_pair
 from rdmaq.bench.quiet import Watch
 from tests.bench.conftest import Run
 
 LATENCY = ("bench", "latency", "--count", "20", "--rounds", "1", "--capacity", "64KiB")
 RATE = ("bench", "rate", "--count", "50", "--messages", "640", "--rounds", "1", "--batch", "100")
+STALLED = ("bench", "stalled", "--count", "1000", "--rounds", "1", "--subscribers", "3")
+FLAT = ("bench", "flat", "--decades", "4", "--rounds", "1")
 FANOUT = ("bench", "fanout", "--count", "3", "--rounds", "1", "--subscribers", "3")
 
 
@@ -35,14 +38,51 @@ def check_shape(report: dict[str, Any], arguments: tuple[str, ...]) -> None:
         assert ratio["met"] is None or ratio["target"] is not None
 
 
-def test_latency_stands_beside_c_pyzmq_pipe_and_an_empty_crossing(rdmaq_json: Run) -> None:
-    """All of them in one run, with the ratio that is its target."""
+def test_latency_stands_beside_c_pyzmq_pipe_and_an_empty_crossing(
+    rdmaq_json: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of them in one run, with the ratios that are its targets; UCX is missing, and told."""
+    monkeypatch.setattr(ucx, "find", lambda: None)
     report = rdmaq_json(*LATENCY)
     check_shape(report, LATENCY)
     others = {"c_ring", "plain_c", "pyzmq", "pipe", "crossing", "clock"}
     assert set(report["results"]) == {"rdmaq_auto", "rdmaq_spin", "rdmaq_sleep", *others}
     assert set(report["results"]["rdmaq_auto"]) > {"p50_ns", "p99_ns"}
     assert report["ratios"]["times_faster_than_pyzmq"]["target"] == 20
+    assert report["ratios"]["crossings_above_c"]["target"] == 6
+    assert any("ucx_perftest is not on the path" in note for note in report["notes"])
+
+
+FAKE_UCX = """#!/bin/sh
+case "$*" in
+*tag_lat*) printf 'iterations,50.0_percentile_lat,avg_lat\\n20,0.250,9.1\\n' ;;
+*) exec sleep 60 ;;
+esac
+"""
+
+
+def test_latency_stands_beside_ucx_where_that_is_found(
+    rdmaq_json: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A program of that name on the path that says 0.25 us one way: 500 ns there and back."""
+    program = tmp_path / "ucx_perftest"
+    program.write_text(FAKE_UCX)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    report = rdmaq_json(*LATENCY)
+    assert report["results"]["ucx"]["p50_ns"]["median"] == 500
+    assert report["ratios"]["times_faster_than_ucx"]["target"] == 1
+
+
+def test_ucx_that_speaks_otherwise_is_an_error_with_a_cure(
+    rdmaq_error: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Its last words are told."""
+    program = tmp_path / "ucx_perftest"
+    program.write_text("#!/bin/sh\necho nonsense\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    assert "nonsense" in rdmaq_error(*LATENCY)
 
 
 def test_latency_without_pyzmq_says_so(rdmaq_json: Run, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,7 +100,24 @@ def test_rate_holds_dense_batches_against_c(rdmaq_json: Run) -> None:
     check_shape(report, RATE)
     dense = {"batch_into", "c_copy", "plain_c", "batch_copy", "batch_view"}
     assert set(report["results"]) == {*dense, "single", "many", "blocks"}
-    assert report["ratios"]["into_of_plain_c"]["target"] == 0.8
+    assert report["ratios"]["into_of_c"]["target"] == 0.9
+    assert report["ratios"]["into_of_plain_c"]["target"] is None
+
+
+def test_stalled_holds_sends_to_who_stands_still_against_sends_to_nobody(rdmaq_json: Run) -> None:
+    """The stopped process goes on afterwards: it ends when it is told to."""
+    report = rdmaq_json(*STALLED)
+    check_shape(report, STALLED)
+    assert set(report["results"]) == {"no_subscriber", "stalled"}
+    assert report["ratios"]["p999_of_none"]["target"] == 1.1
+
+
+def test_flat_holds_every_power_of_ten_against_the_smallest(rdmaq_json: Run) -> None:
+    """From 10^3 to the one that was asked for."""
+    report = rdmaq_json(*FLAT)
+    check_shape(report, FLAT)
+    assert set(report["results"]) == {"e3", "e4"}
+    assert report["ratios"]["dearest_of_smallest"]["target"] == 1.1
 
 
 def test_fanout_accounts_for_every_message_of_every_subscriber(rdmaq_json: Run) -> None:
@@ -103,6 +160,8 @@ def test_table_shows_machine_command_and_spread(capsys: pytest.CaptureFixture[st
 @pytest.mark.parametrize(
     "arguments",
     [
+        ("bench", "flat", "--decades", "3"),
+        ("bench", "stalled", "--subscribers", "129"),
         ("bench", "latency", "--count", "-1"),
         ("bench", "latency", "--bytes", "0"),
         ("bench", "latency", "--capacity", "100000"),

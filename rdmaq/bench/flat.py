@@ -1,0 +1,82 @@
+"""Whether a message's price depends on how many there were: batches, by powers of ten."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from itertools import repeat
+from statistics import median
+
+import numpy as np
+
+import rdmaq
+from rdmaq.bench.children import Child
+from rdmaq.bench.quiet import Watch
+from rdmaq.bench.rate import RECORD
+from rdmaq.bench.rounds import Contender, Result, Sample, run_rounds
+
+#: The smallest number of messages, and those of one batch: 10^3.
+DECADE_MIN = 3
+_BATCH = 10**DECADE_MIN
+_MESSAGES_MIN = 10**7  # a round of small numbers repeats them until it sent so many
+_STREAM = "records"
+
+
+class Near:
+    """The process that publishes, lossily, to one subscriber that reads what it can."""
+
+    def __init__(self, stack: ExitStack, *, name: str, capacity: str) -> None:
+        node = stack.enter_context(rdmaq.Node(f"local:{name}"))
+        self._publisher = node.publish(_STREAM, RECORD, capacity=capacity)
+        self._records = np.zeros(_BATCH, dtype=RECORD)
+        self.watch = stack.enter_context(Watch())
+        self.child = stack.enter_context(
+            Child(
+                "rdmaq.bench.flat_far",
+                fds=(self.watch.fd,),
+                name=name,
+                stream=_STREAM,
+                words_fd=self.watch.fd,
+            )
+        )
+        self.watch.attach(self.child)
+
+    def contenders(self, decades: int) -> list[Contender]:
+        """One for each power of ten."""
+        return [
+            Contender(key=f"e{n}", title=f"10^{n} messages", run=partial(self._round, 10**n))
+            for n in range(DECADE_MIN, decades + 1)
+        ]
+
+    def _round(self, count: int) -> Sample:
+        """The median over the repeats of what `count` messages took, divided by `count`."""
+        repeats = max(1, _MESSAGES_MIN // count)
+        self.child.start("drain", message_count=repeats * count)
+        clock, send, records = time.perf_counter_ns, self._publisher.send_batch, self._records
+        stamps = [clock()]
+        for _ in repeat(None, repeats):
+            for _ in repeat(None, count // _BATCH):
+                send(records)
+            stamps.append(clock())
+        self.child.finish()
+        return {"publisher_ns": median(np.diff(stamps).tolist()) / count}
+
+
+def measure(
+    *,
+    name: str,
+    decades: int,
+    capacity: str,
+    rounds: int,
+    seconds_max: float,
+    tell: Callable[[int], None],
+) -> tuple[dict[str, Result], Watch]:
+    """Runs the benchmark; the sequences go on from number to number and from round to round."""
+    with ExitStack() as stack:
+        near = Near(stack, name=name, capacity=capacity)
+        results = run_rounds(
+            near.contenders(decades), near.watch, rounds=rounds, seconds_max=seconds_max, tell=tell
+        )
+        return results, near.watch

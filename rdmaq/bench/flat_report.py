@@ -1,0 +1,56 @@
+"""What `rdmaq bench flat` tells: a message's price, and what the dearest number adds to it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rdmaq.bench import flat
+from rdmaq.bench.options import Place
+from rdmaq.bench.report import Column, Ratio, Report
+from rdmaq.bench.rounds import Result
+
+_FLAT_MAX = 1.1
+_COLUMNS = (Column(metric="publisher_ns", title="publisher ns each", show=lambda v: f"{v:.3g}"),)
+_NOTES = (
+    "records of 32 B in batches of 1,000 (send_batch), lossy, to one subscriber that reads what it "
+    "can; small numbers are repeated, and the median of the repeats counts",
+)
+
+
+def run(
+    settings: dict[str, Any],
+    *,
+    place: Place,
+    command: Sequence[str],
+    tell: Callable[[int], None],
+) -> Report:
+    """Measures, and gathers what is to be told."""
+    results, watch = flat.measure(name=place.name, tell=tell, **settings)
+    return Report(
+        benchmark="flat",
+        command=command,
+        settings=settings,
+        results=results,
+        watch=watch,
+        columns=_COLUMNS,
+        ratios=ratios(results),
+        notes=list(_NOTES),
+    )
+
+
+def ratios(results: dict[str, Result]) -> list[Ratio]:
+    """The dearest number over the smallest."""
+    middles = {key: result.middle("publisher_ns") for key, result in results.items()}
+    bests = {key: min(result.values("publisher_ns")) for key, result in results.items()}
+    smallest = f"e{flat.DECADE_MIN}"
+    return [
+        Ratio(
+            key="dearest_of_smallest",
+            title="the dearest number of messages / 10^3",
+            value=max(middles.values()) / middles[smallest],
+            best=max(bests.values()) / bests[smallest],
+            target=_FLAT_MAX,
+            is_at_most=True,
+        )
+    ]
