@@ -75,7 +75,7 @@ def _kernel_packages(apt: Apt, version: str | None) -> list[str]:
                 f"none of {', '.join(_DEFAULT_KERNELS)} is in your package sources; "
                 "name a kernel by --kernel VERSION or --kernel FILE"
             )
-        packages = [p for p in apt.depends([meta]) if p.startswith("linux-")]
+        packages = [p for p in apt.depends([meta]) if re.match("linux-(image|modules)-", p)]
     else:
         apt.knows("linux-image-amd64")  # makes sure that there are lists
         wanted = re.compile(rf"linux-image-{re.escape(version)}(?!\d)[^ ]*-(amd64|generic)")
@@ -91,7 +91,8 @@ def _kernel_packages(apt: Apt, version: str | None) -> list[str]:
     # Ubuntu keeps modules, and rdma_rxe among the extra ones, in packages of their own.
     release = packages[0].removeprefix("linux-image-")
     extra = [f"linux-modules-{release}", f"linux-modules-extra-{release}"]
-    return packages + ([name for name in extra if apt.knows(name)] if "generic" in release else [])
+    extra = [name for name in extra if apt.knows(name)] if "generic" in release else []
+    return list(dict.fromkeys(packages + extra))
 
 
 def _fetch_tools(apt: Apt, work: Path, tools: Path, progress: Progress) -> None:
@@ -100,6 +101,14 @@ def _fetch_tools(apt: Apt, work: Path, tools: Path, progress: Progress) -> None:
     unpack(apt.download(apt.with_missing_dependencies(TOOLS), work / "packages"), tools)
     for name in _UNWANTED:
         shutil.rmtree(tools / name, ignore_errors=True)
+
+
+def _zstd(apt: Apt, work: Path) -> str:
+    """Return the program that unpacks what is packed by zstd; fetched where it is not installed."""
+    if shutil.which("zstd") is None and host_is_debian():
+        unpack(apt.download(["zstd"], work / "zstd-package"), work / "zstd")
+        return str(work / "zstd" / "usr" / "bin" / "zstd")
+    return "zstd"
 
 
 def _fetch_kernel(apt: Apt, packages: list[str], work: Path, progress: Progress) -> Path:
@@ -208,10 +217,11 @@ def _make(cache: Path, kernel: str | None, folder: Path, progress: Progress) -> 
         progress("preparing kernel and initramfs")
         data = path.read_bytes()
         release = _release_of(data, path)
-        modules = Modules(_modules_of(path, release)).load_order(MODULES)
+        zstd = _zstd(apt, work)
+        modules = Modules(_modules_of(path, release), zstd).load_order(MODULES)
         ready = work / "ready"
         ready.mkdir()
-        (ready / "vmlinux").write_bytes(elf_kernel(data))
+        (ready / "vmlinux").write_bytes(elf_kernel(data, zstd))
         (ready / "initramfs").write_bytes(guest_archive(agent, modules, tools))
         (ready / "kernel-version").write_text(release, encoding="utf-8")
         ready.rename(folder)

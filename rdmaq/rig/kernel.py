@@ -19,8 +19,8 @@ from rdmaq.rig.errors import RigError
 # What the guest needs, beyond what is built in. rdma_rxe asks for crc32 by name at run time and
 # does not declare it: without crc32_generic `rdma link add` says "No such file or directory".
 MODULES = (
-    "9pnet_virtio", "9p", "overlay", "virtio_net", "veth", "crc32_generic", "rdma_rxe",
-    "ib_uverbs", "rdma_ucm", "ib_umad", "sch_netem",
+    "virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "virtio_net", "veth",
+    "crc32_generic", "rdma_rxe", "ib_uverbs", "rdma_ucm", "ib_umad", "sch_netem",
 )  # fmt: skip
 # Others may be built in or absent; without these there is nothing to test.
 REQUIRED = {"rdma_rxe", "ib_uverbs", "veth"}
@@ -29,8 +29,12 @@ _ELF = b"\x7fELF"
 _XZ, _GZIP, _ZSTD = b"\xfd7zXZ\0", b"\x1f\x8b", b"\x28\xb5\x2f\xfd"
 
 
-def decompress(data: bytes) -> bytes:
+def decompress(data: bytes, zstd: str = "zstd") -> bytes:
     """Undo xz, gzip or zstd, told by its first bytes; anything else is returned as it is.
+
+    Args:
+        data: what may be compressed.
+        zstd: the program of that name, or where it is.
 
     Raises:
         RigError: zstd data, and no zstd program to read it.
@@ -40,7 +44,7 @@ def decompress(data: bytes) -> bytes:
     if data.startswith(_GZIP):
         return gzip.decompress(data)
     if data.startswith(_ZSTD):
-        program = shutil.which("zstd")
+        program = shutil.which(zstd)
         if program is None:
             raise RigError("the kernel is packed with zstd: install it (apt-get install zstd)")
         # Trailing bytes (the length that the kernel's build appends) make it warn, not fail.
@@ -48,7 +52,7 @@ def decompress(data: bytes) -> bytes:
     return data
 
 
-def elf_kernel(image: bytes) -> bytes:
+def elf_kernel(image: bytes, zstd: str = "zstd") -> bytes:
     """Return the ELF kernel inside a bzImage (Linux, Documentation/arch/x86/boot.rst).
 
     Raises:
@@ -61,7 +65,7 @@ def elf_kernel(image: bytes) -> bytes:
     setup_bytes = (image[0x1F1] or 4) * 512 + 512
     offset = int.from_bytes(image[0x248:0x24C], "little")
     length = int.from_bytes(image[0x24C:0x250], "little")
-    kernel = decompress(image[setup_bytes + offset : setup_bytes + offset + length - 4])
+    kernel = decompress(image[setup_bytes + offset : setup_bytes + offset + length - 4], zstd)
     if not kernel.startswith(_ELF):
         raise RigError("the kernel's packing is not known here; name an uncompressed vmlinux")
     return kernel
@@ -76,7 +80,8 @@ def modinfo(module: bytes, field: str) -> Iterator[str]:
 class Modules:
     """The modules below a package's lib/modules/VERSION, found by name, `-` and `_` being one."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, zstd: str = "zstd") -> None:
+        self._zstd = zstd
         self._paths = {
             path.name.split(".")[0].replace("-", "_"): path for path in folder.rglob("*.ko*")
         }
@@ -96,7 +101,7 @@ class Modules:
                 return
             if path is None:
                 raise RigError(f"this kernel has no module {name}; choose another by --kernel")
-            content = decompress(path.read_bytes())
+            content = decompress(path.read_bytes(), self._zstd)
             for depends in modinfo(content, "depends"):
                 for other in filter(None, depends.split(",")):
                     add(other)

@@ -15,12 +15,13 @@ from pathlib import Path
 from rdmaq.rig.errors import RigError
 from rdmaq.rig.paths import private_folder
 
-# One source package: all of one version, so fetched even where some are installed already.
-FAMILY = ("libibverbs1", "ibverbs-providers", "librdmacm1", "libibumad3", "libibmad5")
+# One source package: all of one version, so fetched even where some are installed already. Ubuntu
+# ends some of the names with "t64".
+_FAMILY = re.compile(r"libibverbs\d.*|ibverbs-providers|librdmacm\d.*|libib(u?)mad\d.*")
 # rdma-core holds the tests of pyverbs; what it depends on is left out.
 TOOLS = (
     "ibverbs-utils", "rdmacm-utils", "perftest", "python3-pyverbs", "rdma-core", "iproute2",
-    *FAMILY,
+    "ibverbs-providers",
 )  # fmt: skip
 
 # Never a part of the guest, whatever depends on them: the host has its own, or needs none.
@@ -98,15 +99,13 @@ class Apt:
 
     def with_missing_dependencies(self, wanted: Iterable[str]) -> list[str]:
         """Return `wanted` and all that they need which this machine has not installed."""
-        installed, todo, chosen = installed_packages(), set(wanted), set[str]()
+        # The family is fetched even where it is installed: all of it is of one version.
+        installed = {name for name in installed_packages() if not _FAMILY.fullmatch(name)}
+        todo, chosen = set(wanted), set[str]()
         while todo:
             chosen |= todo
             found = set(self.depends(sorted(todo))) - chosen
-            todo = {
-                name
-                for name in found
-                if not _LEFT_OUT.fullmatch(name) and (name in FAMILY or name not in installed)
-            }
+            todo = {n for n in found - installed if not _LEFT_OUT.fullmatch(n)}
         return sorted(chosen)
 
     def download(self, packages: Sequence[str], folder: Path) -> list[Path]:
