@@ -6,7 +6,9 @@
 #define _GNU_SOURCE
 #include "check.h"
 
+#include <dlfcn.h>
 #include <poll.h>
+#include <stdarg.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -17,22 +19,25 @@
 
 enum { CAPACITY_BYTES = 65536, FLOOD = 200000, ROUNDS = 3000, PATIENCE_MS = 30000 };
 
-/* The program is linked so that the ring's system calls pass here: the sender's are counted. */
+/* The ring's system calls pass here, before libc's functions: the sender's are counted. */
 static _Thread_local uint64_t system_calls;
 
-long __real_syscall(long number, long a, long b, long c, long d, long e, long f);
-long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f);
-ssize_t __real_send(int fd, const void *bytes, size_t byte_count, int flags);
-ssize_t __wrap_send(int fd, const void *bytes, size_t byte_count, int flags);
-
-long __wrap_syscall(long number, long a, long b, long c, long d, long e, long f) {
+long syscall(long number, ...) {
+    typedef long function(long number, long a, long b, long c, long d, long e, long f);
+    static function *of_libc;
+    if (of_libc == NULL) of_libc = (function *)(uintptr_t)dlsym(RTLD_NEXT, "syscall");
+    long words[6];
+    va_list arguments;
+    va_start(arguments, number);
+    for (int i = 0; i < 6; i++) words[i] = va_arg(arguments, long);
+    va_end(arguments);
     system_calls++;
-    return __real_syscall(number, a, b, c, d, e, f);
+    return of_libc(number, words[0], words[1], words[2], words[3], words[4], words[5]);
 }
 
-ssize_t __wrap_send(int fd, const void *bytes, size_t byte_count, int flags) {
+ssize_t send(int fd, const void *bytes, size_t byte_count, int flags) {
     system_calls++;
-    return __real_send(fd, bytes, byte_count, flags);
+    return sendto(fd, bytes, byte_count, flags, NULL, 0);
 }
 
 struct scene {
