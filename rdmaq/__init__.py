@@ -17,13 +17,17 @@ derives from `RdmaqError`. Every text has the form "what happened: cause; cure".
 
 import rdmaq._interpreter  # noqa: F401 - before all others: it refuses what they cannot run in
 from rdmaq import clock
+from rdmaq.bootstrap.credentials import Credentials
 from rdmaq.errors import (
     AccessDenied,
     AddressError,
     AddressInUse,
+    AuthenticationError,
+    BootstrapError,
     CapacityError,
     ClosedError,
     ConcurrentUse,
+    CredentialsError,
     CutOff,
     DeviceNotFound,
     EndOfStream,
@@ -54,6 +58,7 @@ from rdmaq.errors import (
     TooManyReaders,
     UnsupportedTransport,
     VerbsUnavailable,
+    VersionMismatch,
     ViewOverrun,
 )
 from rdmaq.node import Node
@@ -76,10 +81,14 @@ __all__ = [
     "AccessDenied",
     "AddressError",
     "AddressInUse",
+    "AuthenticationError",
     "Batch",
+    "BootstrapError",
     "CapacityError",
     "ClosedError",
     "ConcurrentUse",
+    "Credentials",
+    "CredentialsError",
     "CutOff",
     "DeviceNotFound",
     "EndOfStream",
@@ -126,6 +135,7 @@ __all__ = [
     "TooManyReaders",
     "UnsupportedTransport",
     "VerbsUnavailable",
+    "VersionMismatch",
     "ViewOverrun",
     "clock",
     "connect",

@@ -1,22 +1,38 @@
-"""Addresses: `local:NAME` for one host; `host:port` is reserved for the transports to come."""
+"""Addresses: `local:NAME` for one host; `HOST:PORT` for others, which begin by gRPC."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from rdmaq.errors import AddressError, UnsupportedTransport
+from rdmaq.errors import AddressError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
-_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}")
+_HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]{2,64}\]|[A-Za-z0-9._-]{1,253}):([0-9]{1,5})")
 _STREAM = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,192}")  # a lone surrogate is no text
 
 
-def local_name(address: str) -> str:
-    """The NAME of a `local:NAME` address.
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """Where a node listens for other hosts."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"{self.host}:{self.port}"
+
+    @property
+    def local_name(self) -> str:
+        """Under which the same node is found by processes of its own host."""
+        return re.sub(r"[^A-Za-z0-9.-]", "_", f"net-{self.host}-{self.port}")[-64:].lstrip("._-")
+
+
+def parse_address(address: str) -> str | HostPort:
+    """The NAME of a `local:NAME` address, or the host and port.
 
     Raises:
-        UnsupportedTransport: a host and port; this version has shared memory only.
-        AddressError: anything else.
+        AddressError: it is neither.
     """
     shown = repr(address)[:200]
     if not isinstance(address, str):
@@ -29,14 +45,22 @@ def local_name(address: str) -> str:
             f"address {shown}: a local name is 1 to 64 letters, digits, '.', '_' or '-', "
             "beginning with a letter or digit; write for example 'local:feed'"
         )
-    if _HOST_AND_PORT.fullmatch(address):
-        raise UnsupportedTransport(
-            f"address {shown} names a host: this version serves one host by shared memory "
-            "only; use 'local:NAME' on that host"
-        )
+    if (match := _HOST_AND_PORT.fullmatch(address)) and int(match[2]) < 1 << 16:
+        return HostPort(match[1], int(match[2]))
     raise AddressError(
-        f"address {shown} names no transport: it has no known form; write 'local:NAME'"
+        f"address {shown} cannot be read: it has no known form; write 'local:NAME' for this host, "
+        "or 'HOST:PORT' ('[::1]:7471' for IPv6) for others"
     )
+
+
+def local_name(address: str) -> str:
+    """The NAME under which an address is found on its own host.
+
+    Raises:
+        AddressError: it has no known form.
+    """
+    where = parse_address(address)
+    return where.local_name if isinstance(where, HostPort) else where
 
 
 def check_stream_name(name: str) -> str:

@@ -11,6 +11,7 @@ import click
 import rdmaq
 from rdmaq.bench.commands import bench
 from rdmaq.command_line import FiniteRange, error_line, usage_error_line
+from rdmaq.doctor.commands import certs, doctor, info
 from rdmaq.rig.cli import rig
 
 _INTERRUPTED = 130
@@ -26,6 +27,9 @@ def cli(context: click.Context) -> None:
 
 
 cli.add_command(bench)
+cli.add_command(certs)
+cli.add_command(doctor)
+cli.add_command(info)
 cli.add_command(rig)
 
 

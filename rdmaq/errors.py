@@ -62,6 +62,10 @@ class RegionAccessError(RdmaqError):
     """An operation that the region was not exported for; nothing was done."""
 
 
+class CredentialsError(RdmaqError, ValueError):
+    """Certificates, keys or a token that cannot be used, or none where there must be some."""
+
+
 class MessageTooLarge(RdmaqError, ValueError):
     """A message (or claim) longer than the stream's largest; nothing was published."""
 
@@ -131,6 +135,18 @@ class PeerGone(RdmaqError):
 
 class RowBusy(RdmaqError, TimeoutError):
     """A row of a table was in motion at every try; nothing of it is given out."""
+
+
+class AuthenticationError(RdmaqError):
+    """One side does not accept the other's certificate or token; nothing was told or granted."""
+
+
+class VersionMismatch(RdmaqError):
+    """The other side speaks another major version of the bootstrap."""
+
+
+class BootstrapError(RdmaqError):
+    """The other side refused a step of the bootstrap, or spoke nonsense; nothing was connected."""
 
 
 class AccessDenied(RdmaqError):

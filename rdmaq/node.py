@@ -10,7 +10,9 @@ import numpy.typing as npt
 from rdmaq import arguments, errors
 from rdmaq._fast import error_text, ffi, lib
 from rdmaq._handle import Handle
-from rdmaq.address import check_stream_name, local_name
+from rdmaq.address import HostPort, check_stream_name, parse_address
+from rdmaq.bootstrap.credentials import Credentials
+from rdmaq.node_network import NetworkDoor
 from rdmaq.region.exported import Export, Table
 from rdmaq.region.exports import Exports
 from rdmaq.shm.listener import Listener
@@ -25,30 +27,53 @@ class Node(Handle):
 
     Args:
         address: `local:NAME`: found by processes of this host that share the runtime folder
-            ($RDMAQ_RUNTIME_DIR, else $XDG_RUNTIME_DIR/rdmaq, else /tmp/rdmaq-UID).
+            ($RDMAQ_RUNTIME_DIR, else $XDG_RUNTIME_DIR/rdmaq, else /tmp/rdmaq-UID). `HOST:PORT`:
+            listens there, too, by gRPC; "0.0.0.0": at every interface, port 0: at a free one.
         allow_uids: users who may connect besides the one this process runs as.
+        credentials: of a host and port: what the node shows and asks for. Default: what RDMAQ_TLS_*
+            and RDMAQ_TOKEN say.
 
     Attributes:
-        address: as given.
+        address: as given; a port of 0 has become the one that was free.
 
     Raises:
         AddressError: it is not of that form, or the socket's path would be too long.
-        AddressInUse: another living process is the node of that name.
+        AddressInUse: another living process is the node of that name, or has that port.
         AccessDenied: the runtime folder or the name's lock belongs to another user.
-        UnsupportedTransport: a host and port, which this release does not serve.
+        CredentialsError: other hosts could call, and there is no TLS; or files cannot be used.
+        UnsupportedTransport: a host and port, and gRPC is not installed (rdmaq[net]).
     """
 
-    __slots__ = ("_exports", "_keeper", "_listener", "_offer", "address")
+    __slots__ = ("_door", "_exports", "_keeper", "_listener", "_offer", "address")
 
-    def __init__(self, address: str, *, allow_uids: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        address: str,
+        *,
+        allow_uids: Collection[int] = (),
+        credentials: Credentials | None = None,
+    ) -> None:
         super().__init__()
-        name = local_name(address)
+        where = parse_address(address)
         users = arguments.user_ids("allow_uids", allow_uids)
         self.address = address
         self._exports = Exports(address)
         self._offer = Offer(address, self._exports.answers)
         self._keeper: Any = None
-        self._listener = Listener(name, self._offer.answer, allow_uids=users)
+        self._door: NetworkDoor | None = None
+        if not isinstance(where, HostPort):
+            self._listener = Listener(where, self._offer.answer, allow_uids=users)
+            return
+        self._door = NetworkDoor(where, credentials, self._offer, self._exports)
+        self.address = self._exports.address = self._offer.address = str(self._door.where)
+        try:
+            # The same node for processes of this host: they get descriptors instead of packets.
+            name = self._door.where.local_name
+            self._listener = Listener(name, self._offer.answer, allow_uids=users)
+        except BaseException:
+            self._door.close()
+            raise
+        self._door.open()
 
     def publish(
         self,
@@ -172,6 +197,8 @@ class Node(Handle):
                 return
             self._is_closed = True
             streams = list(self._offer.streams.values())
+        if self._door is not None:
+            self._door.close()
         for publisher in streams:
             publisher.close()
         self._exports.close()

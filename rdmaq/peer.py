@@ -13,7 +13,9 @@ import numpy.typing as npt
 from rdmaq import arguments, errors
 from rdmaq._fast import lib
 from rdmaq._handle import Handle
-from rdmaq.address import check_stream_name, local_name
+from rdmaq.address import HostPort, check_stream_name, local_name, parse_address
+from rdmaq.bootstrap.credentials import Credentials
+from rdmaq.peer_network import TRANSPORTS, Transport, find
 from rdmaq.region import attach as regions
 from rdmaq.region.grant import ARRAY, TABLE, RegionInfo
 from rdmaq.region.region import Region
@@ -64,10 +66,12 @@ class Peer(Handle):
 
     __slots__ = ("_allow_uids", "_name", "address")
 
-    def __init__(self, address: str, *, allow_uids: Collection[int]) -> None:
+    def __init__(
+        self, address: str, *, allow_uids: Collection[int], name: str | None = None
+    ) -> None:
         super().__init__()
         self.address = address
-        self._name = local_name(address)
+        self._name = local_name(address) if name is None else name
         self._allow_uids = arguments.user_ids("allow_uids", allow_uids)
 
     def streams(self) -> list[StreamInfo]:
@@ -262,25 +266,55 @@ class Peer(Handle):
                 raise
 
 
-def connect(address: str, *, timeout: float = 0.0, allow_uids: Collection[int] = ()) -> Peer:
+def connect(
+    address: str,
+    *,
+    timeout: float = 0.0,
+    allow_uids: Collection[int] = (),
+    credentials: Credentials | None = None,
+    transport: Transport = "auto",
+) -> Peer:
     """Finds the node at `address`.
 
     Args:
-        address: `local:NAME`.
+        address: `local:NAME` on this host, or `HOST:PORT`.
         timeout: seconds to wait for the node to appear.
         allow_uids: users who may run the node besides the one this process runs as.
+        credentials: for a host and port: what this side shows and asks for. Default: what
+            RDMAQ_TLS_* and RDMAQ_TOKEN say.
+        transport: "shm", "verbs", or "auto": shared memory when the node hands its descriptors
+            over, since then it is of this host.
 
     Raises:
         PeerNotFound: no node listens there.
         AccessDenied: one side does not accept the other's user.
         HandoverError: a process listens there and does not answer, or not in this release's form.
-        UnsupportedTransport, AddressError: see there.
+        AuthenticationError: one side does not accept the other's certificate or token.
+        CredentialsError: the host is another one, and there is no TLS; or files cannot be used.
+        VersionMismatch, BootstrapError: a process listens there and speaks something else.
+        UnsupportedTransport: it cannot be reached by the transport, or gRPC is not installed.
+        AddressError: the address has no known form.
     """
-    peer = Peer(address, allow_uids=allow_uids)
-    with peer._dial(arguments.seconds("timeout", timeout)) as sock:
-        _, unwanted = ask(sock, {"want": "hello"})
-    wire.close_all(unwanted)
-    return peer
+    where = parse_address(address)
+    arguments.choice("transport", transport, TRANSPORTS)
+    patience = arguments.seconds("timeout", timeout)
+
+    def say_hello(name: str, seconds: float) -> Peer:
+        peer = Peer(address, allow_uids=allow_uids, name=name)
+        with peer._dial(seconds) as sock:
+            _, unwanted = ask(sock, {"want": "hello"})
+        wire.close_all(unwanted)
+        return peer
+
+    if isinstance(where, HostPort):
+        name = find(where, credentials, transport, say_hello, timeout=patience)
+        return Peer(address, allow_uids=allow_uids, name=name)
+    if transport == "verbs":
+        raise errors.UnsupportedTransport(
+            f"{address!r} is reached by shared memory only: transport='verbs' needs the host and "
+            "port of a node; leave transport= out"
+        )
+    return say_hello(where, patience)
 
 
 def _outlives() -> None:

@@ -19,8 +19,12 @@ HEIGHT = {
     "doctor": 6,
     "bench": 6,
     "rig": 6,
+    "certs": 6,
+    "config": 6,
     "node": 5,
     "peer": 5,
+    "node_network": 5,
+    "peer_network": 5,
     "stream": 4,
     "region": 4,
     "verbs": 3,
@@ -35,7 +39,7 @@ HEIGHT = {
     "errors": 0,
     "limits": 0,
 }
-MAY_KNOW_BOOTSTRAP = {"node", "peer", "bootstrap"}
+MAY_KNOW_BOOTSTRAP = {"node", "node_network", "peer", "peer_network", "bootstrap"}
 
 
 def _loaded(item: Import) -> Iterator[str]:

@@ -35,7 +35,7 @@ class Exports(Handle):
 
     def __init__(self, address: str) -> None:
         super().__init__()
-        self._address = address
+        self.address = address
         self._exported: dict[str, Exported] = {}
         self._lock = threading.Lock()  # the user's threads and the listener's
 
@@ -88,12 +88,11 @@ class Exports(Handle):
     def _check_free(self, name: str) -> None:
         if self.closed:
             raise errors.ClosedError(
-                f"the node at {self._address} is closed: it exports nothing any more; make a new "
-                "one"
+                f"the node at {self.address} is closed: it exports nothing any more; make a new one"
             )
         if name in self._exported:
             raise errors.RegionExists(
-                f"{self._exported[name].what} is exported at {self._address} already: close it "
+                f"{self._exported[name].what} is exported at {self.address} already: close it "
                 "first, or use another name"
             )
 
@@ -174,12 +173,12 @@ class Exports(Handle):
         if other is not None:
             cure, article = ("region", "an") if kind == TABLE else ("table", "a")
             return errors.RegionNotFound(
-                f"{name!r} at {self._address} is {article} {other.info.kind}, no {what}: "
+                f"{name!r} at {self.address} is {article} {other.info.kind}, no {what}: "
                 f"ask for it by {cure}()",
                 available=offered[:200],
             )
         return errors.RegionNotFound(
-            f"no {what} {name[:200]!r} at {self._address}: it offers {words}; check the name, or "
+            f"no {what} {name[:200]!r} at {self.address}: it offers {words}; check the name, or "
             "pass timeout= seconds to wait for it",
             available=offered[:200],
         )

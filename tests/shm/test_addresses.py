@@ -11,16 +11,18 @@ from pathlib import Path
 import pytest
 
 import rdmaq
+from rdmaq.address import HostPort, parse_address
 
 
 @pytest.mark.parametrize(
     "address", ["0.0.0.0:7471", "feed-1:7471", "[::1]:80", "localhost:1", "feed.example.org:65535"]
 )
-def test_host_and_port_is_understood_and_not_supported_yet(address: str) -> None:
-    """UnsupportedTransport with the address that works, on both sides; no file is made."""
-    for call in (rdmaq.Node, rdmaq.connect):
-        with pytest.raises(rdmaq.UnsupportedTransport, match="use 'local:NAME'"):
-            call(address)
+def test_host_and_port_is_understood(address: str) -> None:
+    """It has a name of its own on its host, one that a socket's path can bear."""
+    where = parse_address(address)
+    assert isinstance(where, HostPort)
+    assert str(where) == address
+    assert parse_address(f"local:{where.local_name}") == where.local_name
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ import rdmaq
 from rdmaq import errors
 from tests.conformance.rig import SHM, TICK, Link, claim
 from tests.conformance.test_lapped import lap
-from tests.stream.region_raisers import REGION_RAISERS
+from tests.stream.raisers import NETWORK_RAISERS, REGION_RAISERS
 
 CLASSES = [
     member
@@ -129,8 +129,8 @@ RAISERS: dict[type[Exception], Callable[[Link], object]] = {
     errors.StreamExists: lambda link: (link.publish(), link.publish()),
     errors.StreamNotFound: lambda link: link.subscribe("nothing"),
     errors.TooManyReaders: too_many_readers,
-    errors.UnsupportedTransport: lambda _: rdmaq.Node("0.0.0.0:7471"),
     errors.ViewOverrun: view_overrun,
+    **NETWORK_RAISERS,
     **REGION_RAISERS,
 }
 

@@ -1,13 +1,16 @@
-"""What raises each class that regions and tables have of their own."""
+"""What raises each class that regions, tables and the bootstrap have of their own."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 import numpy as np
+import pytest
 
-from rdmaq import errors
-from tests.conformance.rig import Link, eventually
+import rdmaq
+from rdmaq import errors, node_network
+from rdmaq.bootstrap import wire
+from tests.conformance.rig import PATIENCE_SECONDS, Link, eventually
 
 
 def _revoked(link: Link) -> None:
@@ -60,6 +63,33 @@ def _row_busy(link: Link) -> None:
         reader.channel.read_rows = lambda *_: 0  # type: ignore[method-assign]
         reader.read(timeout=0.0)
 
+
+def _unauthenticated(_: Link) -> None:
+    with rdmaq.Node("localhost:0", credentials=rdmaq.Credentials(token="t" * 16)) as node:
+        rdmaq.connect(node.address, timeout=PATIENCE_SECONDS)
+
+
+def _other_version(_: Link) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(wire, "MAJOR", 2)
+        with rdmaq.Node("localhost:0") as node:
+            rdmaq.connect(node.address, timeout=PATIENCE_SECONDS)
+
+
+def _out_of_order(_: Link) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(node_network, "host_id", lambda: b"short")
+        with rdmaq.Node("localhost:0") as node:
+            rdmaq.connect(node.address, timeout=PATIENCE_SECONDS)
+
+
+NETWORK_RAISERS: dict[type[Exception], Callable[[Link], object]] = {
+    errors.AuthenticationError: _unauthenticated,
+    errors.BootstrapError: _out_of_order,
+    errors.CredentialsError: lambda _: rdmaq.Node("0.0.0.0:7471"),
+    errors.UnsupportedTransport: lambda _: rdmaq.connect("local:x", transport="verbs"),
+    errors.VersionMismatch: _other_version,
+}
 
 REGION_RAISERS: dict[type[Exception], Callable[[Link], object]] = {
     errors.PeerGone: _peer_gone,

@@ -1,0 +1,185 @@
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from collections.abc import Iterable as _Iterable, Mapping as _Mapping
+from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Version(_message.Message):
+    __slots__ = ("major", "minor", "release")
+    MAJOR_FIELD_NUMBER: _ClassVar[int]
+    MINOR_FIELD_NUMBER: _ClassVar[int]
+    RELEASE_FIELD_NUMBER: _ClassVar[int]
+    major: int
+    minor: int
+    release: str
+    def __init__(self, major: _Optional[int] = ..., minor: _Optional[int] = ..., release: _Optional[str] = ...) -> None: ...
+
+class Identity(_message.Message):
+    __slots__ = ("boot_id", "pid", "hostname", "local_name")
+    BOOT_ID_FIELD_NUMBER: _ClassVar[int]
+    PID_FIELD_NUMBER: _ClassVar[int]
+    HOSTNAME_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_NAME_FIELD_NUMBER: _ClassVar[int]
+    boot_id: bytes
+    pid: int
+    hostname: str
+    local_name: str
+    def __init__(self, boot_id: _Optional[bytes] = ..., pid: _Optional[int] = ..., hostname: _Optional[str] = ..., local_name: _Optional[str] = ...) -> None: ...
+
+class Stream(_message.Message):
+    __slots__ = ("name", "schema", "capacity_bytes", "is_reliable", "epoch", "next_sequence")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    CAPACITY_BYTES_FIELD_NUMBER: _ClassVar[int]
+    IS_RELIABLE_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    schema: str
+    capacity_bytes: int
+    is_reliable: bool
+    epoch: int
+    next_sequence: int
+    def __init__(self, name: _Optional[str] = ..., schema: _Optional[str] = ..., capacity_bytes: _Optional[int] = ..., is_reliable: _Optional[bool] = ..., epoch: _Optional[int] = ..., next_sequence: _Optional[int] = ...) -> None: ...
+
+class Region(_message.Message):
+    __slots__ = ("name", "kind", "format", "schema", "shape", "access")
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    FORMAT_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    ACCESS_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    kind: str
+    format: int
+    schema: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    access: str
+    def __init__(self, name: _Optional[str] = ..., kind: _Optional[str] = ..., format: _Optional[int] = ..., schema: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., access: _Optional[str] = ...) -> None: ...
+
+class DescribeRequest(_message.Message):
+    __slots__ = ("version",)
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    version: Version
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ...) -> None: ...
+
+class DescribeReply(_message.Message):
+    __slots__ = ("version", "identity", "streams", "regions", "transports", "challenge")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    IDENTITY_FIELD_NUMBER: _ClassVar[int]
+    STREAMS_FIELD_NUMBER: _ClassVar[int]
+    REGIONS_FIELD_NUMBER: _ClassVar[int]
+    TRANSPORTS_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    version: Version
+    identity: Identity
+    streams: _containers.RepeatedCompositeFieldContainer[Stream]
+    regions: _containers.RepeatedCompositeFieldContainer[Region]
+    transports: _containers.RepeatedScalarFieldContainer[str]
+    challenge: bytes
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., streams: _Optional[_Iterable[_Union[Stream, _Mapping]]] = ..., regions: _Optional[_Iterable[_Union[Region, _Mapping]]] = ..., transports: _Optional[_Iterable[str]] = ..., challenge: _Optional[bytes] = ...) -> None: ...
+
+class Limits(_message.Message):
+    __slots__ = ("mtu_bytes", "max_rd_atomic", "max_inline_bytes", "max_send_requests", "max_receive_requests")
+    MTU_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_RD_ATOMIC_FIELD_NUMBER: _ClassVar[int]
+    MAX_INLINE_BYTES_FIELD_NUMBER: _ClassVar[int]
+    MAX_SEND_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    MAX_RECEIVE_REQUESTS_FIELD_NUMBER: _ClassVar[int]
+    mtu_bytes: int
+    max_rd_atomic: int
+    max_inline_bytes: int
+    max_send_requests: int
+    max_receive_requests: int
+    def __init__(self, mtu_bytes: _Optional[int] = ..., max_rd_atomic: _Optional[int] = ..., max_inline_bytes: _Optional[int] = ..., max_send_requests: _Optional[int] = ..., max_receive_requests: _Optional[int] = ...) -> None: ...
+
+class PairAttributes(_message.Message):
+    __slots__ = ("qp_num", "psn", "gid", "lid", "limits")
+    QP_NUM_FIELD_NUMBER: _ClassVar[int]
+    PSN_FIELD_NUMBER: _ClassVar[int]
+    GID_FIELD_NUMBER: _ClassVar[int]
+    LID_FIELD_NUMBER: _ClassVar[int]
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    qp_num: int
+    psn: int
+    gid: bytes
+    lid: int
+    limits: Limits
+    def __init__(self, qp_num: _Optional[int] = ..., psn: _Optional[int] = ..., gid: _Optional[bytes] = ..., lid: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+
+class RegionKey(_message.Message):
+    __slots__ = ("region", "address", "length_bytes", "remote_key")
+    REGION_FIELD_NUMBER: _ClassVar[int]
+    ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LENGTH_BYTES_FIELD_NUMBER: _ClassVar[int]
+    REMOTE_KEY_FIELD_NUMBER: _ClassVar[int]
+    region: Region
+    address: int
+    length_bytes: int
+    remote_key: int
+    def __init__(self, region: _Optional[_Union[Region, _Mapping]] = ..., address: _Optional[int] = ..., length_bytes: _Optional[int] = ..., remote_key: _Optional[int] = ...) -> None: ...
+
+class ConnectRequest(_message.Message):
+    __slots__ = ("version", "challenge", "pair", "regions", "probe_address", "probe_key")
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    PAIR_FIELD_NUMBER: _ClassVar[int]
+    REGIONS_FIELD_NUMBER: _ClassVar[int]
+    PROBE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PROBE_KEY_FIELD_NUMBER: _ClassVar[int]
+    version: Version
+    challenge: bytes
+    pair: PairAttributes
+    regions: _containers.RepeatedScalarFieldContainer[str]
+    probe_address: int
+    probe_key: int
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., challenge: _Optional[bytes] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., regions: _Optional[_Iterable[str]] = ..., probe_address: _Optional[int] = ..., probe_key: _Optional[int] = ...) -> None: ...
+
+class ConnectReply(_message.Message):
+    __slots__ = ("session", "pair", "agreed", "keys", "probe_address", "probe_key", "confirm_within_ms")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    PAIR_FIELD_NUMBER: _ClassVar[int]
+    AGREED_FIELD_NUMBER: _ClassVar[int]
+    KEYS_FIELD_NUMBER: _ClassVar[int]
+    PROBE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    PROBE_KEY_FIELD_NUMBER: _ClassVar[int]
+    CONFIRM_WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
+    session: bytes
+    pair: PairAttributes
+    agreed: Limits
+    keys: _containers.RepeatedCompositeFieldContainer[RegionKey]
+    probe_address: int
+    probe_key: int
+    confirm_within_ms: int
+    def __init__(self, session: _Optional[bytes] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., agreed: _Optional[_Union[Limits, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[RegionKey, _Mapping]]] = ..., probe_address: _Optional[int] = ..., probe_key: _Optional[int] = ..., confirm_within_ms: _Optional[int] = ...) -> None: ...
+
+class ConfirmRequest(_message.Message):
+    __slots__ = ("session", "write_arrived", "read_arrived")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    WRITE_ARRIVED_FIELD_NUMBER: _ClassVar[int]
+    READ_ARRIVED_FIELD_NUMBER: _ClassVar[int]
+    session: bytes
+    write_arrived: bool
+    read_arrived: bool
+    def __init__(self, session: _Optional[bytes] = ..., write_arrived: _Optional[bool] = ..., read_arrived: _Optional[bool] = ...) -> None: ...
+
+class ConfirmReply(_message.Message):
+    __slots__ = ("write_arrived", "read_arrived")
+    WRITE_ARRIVED_FIELD_NUMBER: _ClassVar[int]
+    READ_ARRIVED_FIELD_NUMBER: _ClassVar[int]
+    write_arrived: bool
+    read_arrived: bool
+    def __init__(self, write_arrived: _Optional[bool] = ..., read_arrived: _Optional[bool] = ...) -> None: ...
+
+class DisconnectRequest(_message.Message):
+    __slots__ = ("session",)
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    session: bytes
+    def __init__(self, session: _Optional[bytes] = ...) -> None: ...
+
+class DisconnectReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

@@ -1,0 +1,187 @@
+"""The caller's end of the bootstrap."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from rdmaq.bootstrap import bootstrap_pb2 as pb
+from rdmaq.bootstrap import extra, wire
+from rdmaq.bootstrap.credentials import Credentials, check_allowed
+from rdmaq.bootstrap.messages import MAJOR, ConnectAsk, ConnectGrant, Description, Probed
+from rdmaq.errors import (
+    AuthenticationError,
+    BootstrapError,
+    PeerNotFound,
+    RdmaqError,
+    VersionMismatch,
+)
+
+_CALL_SECONDS_MAX = 10.0
+_RETRY_SECONDS = 0.1
+# How gRPC tells that TLS failed: by words only (its core's security handshaker and OpenSSL).
+_TLS_WORDS = ("handshake", "certificate", "ssl", "tls", "verification")
+# A node that does not like our certificate hangs up after its half of the handshake.
+_HANG_UP_WORDS = ("socket closed", "connection reset", "broken pipe", "end of tcp stream")
+
+
+class Client:
+    """Calls the node at a host and port.
+
+    Args:
+        host: name or address.
+        port: where it listens.
+        credentials: what this side shows and asks for.
+        release: of rdmaq; for people.
+
+    Raises:
+        CredentialsError: no TLS off this host, or files that cannot be read.
+        UnsupportedTransport: gRPC is not installed.
+    """
+
+    def __init__(self, host: str, port: int, credentials: Credentials, *, release: str) -> None:
+        check_allowed(host, credentials, is_node=False)
+        credentials.check_files()
+        grpc = extra.grpc()
+        self._grpc = grpc
+        self._where = f"{host}:{port}"
+        self._release = release
+        self._has_certificate = credentials.has_client_tls and credentials.has_server_tls
+        self._metadata = (
+            (("authorization", f"Bearer {credentials.token}"),) if credentials.token else ()
+        )
+        options: list[tuple[str, Any]] = [
+            *extra.COMMON_OPTIONS,
+            ("grpc.max_receive_message_length", wire.MESSAGE_BYTES_MAX),
+            ("grpc.initial_reconnect_backoff_ms", 100),
+        ]
+        if not credentials.has_client_tls:
+            self._channel = grpc.insecure_channel(self._where, options)
+            return
+        if credentials.server_name:
+            options.append(("grpc.ssl_target_name_override", credentials.server_name))
+        secure = grpc.ssl_channel_credentials(
+            credentials.read("ca_file"),
+            credentials.read("key_file"),
+            credentials.read("certificate_file"),
+        )
+        self._channel = grpc.secure_channel(self._where, secure, options)
+
+    def describe(self, *, timeout: float = 0.0) -> tuple[Description, bytes]:
+        """What the node offers, and the challenge for one `connect`.
+
+        Args:
+            timeout: seconds to wait for the node to appear.
+
+        Raises:
+            PeerNotFound: nobody answers there.
+            AuthenticationError: one side does not accept the other's certificate or token.
+            VersionMismatch: it speaks another major version.
+            BootstrapError: it answers nonsense.
+        """
+        deadline = time.monotonic() + timeout
+        request = pb.DescribeRequest(version=wire.version(self._release))
+        while True:
+            try:
+                reply = self._call("Describe", request, pb.DescribeReply)
+            except PeerNotFound:
+                if time.monotonic() >= deadline:
+                    raise
+                time.sleep(_RETRY_SECONDS)
+                continue
+            if reply.version.major != MAJOR:
+                raise VersionMismatch(
+                    f"the node at {self._where} speaks bootstrap version {reply.version.major}, "
+                    f"this side {MAJOR}: run the same release on both sides"
+                )
+            return wire.description_from(reply)
+
+    def connect(self, ask: ConnectAsk, challenge: bytes) -> tuple[ConnectGrant, bytes]:
+        """Exchanges attributes and keys; returns the node's half and the session.
+
+        Raises:
+            BootstrapError: the node refuses; the text has its reason.
+        """
+        request = wire.connect_request(ask, challenge, self._release)
+        return wire.grant_from(self._call("Connect", request, pb.ConnectReply), ask)
+
+    def confirm(self, session: bytes, probed: Probed) -> Probed:
+        """Tells what came of this side's probe; returns what came of the node's."""
+        reply = self._call(
+            "Confirm",
+            pb.ConfirmRequest(
+                session=session,
+                write_arrived=probed.write_arrived,
+                read_arrived=probed.read_arrived,
+            ),
+            pb.ConfirmReply,
+        )
+        return Probed(write_arrived=reply.write_arrived, read_arrived=reply.read_arrived)
+
+    def disconnect(self, session: bytes) -> None:
+        """Ends the session: its keys no longer work when this returns."""
+        self._call("Disconnect", pb.DisconnectRequest(session=session), pb.DisconnectReply)
+
+    def close(self) -> None:
+        """Hangs up; idempotent. Sessions that were confirmed live on."""
+        self._channel.close()
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _call(self, method: str, request: Any, kind: Any) -> Any:
+        call = self._channel.unary_unary(
+            f"/{extra.SERVICE}/{method}",
+            request_serializer=lambda message: message.SerializeToString(),
+        )
+        try:
+            packet = call(request, timeout=_CALL_SECONDS_MAX, metadata=self._metadata)
+        except self._grpc.RpcError as error:
+            raise self._explained(error.code(), error.details() or "") from error
+        try:
+            return kind.FromString(packet)
+        except Exception as error:  # protobuf's own classes differ between its releases
+            raise BootstrapError(
+                f"the node at {self._where} answered what is no bootstrap message: {error}; is it "
+                "really an rdmaq node?"
+            ) from error
+
+    def _explained(self, code: Any, details: str) -> RdmaqError:
+        codes, words = self._grpc.StatusCode, details.lower()
+        if code is codes.UNAUTHENTICATED:
+            return AuthenticationError(f"the node at {self._where} refused: {details}")
+        if code is codes.FAILED_PRECONDITION:
+            return VersionMismatch(f"the node at {self._where} refused: {details}")
+        if code is codes.UNAVAILABLE and any(word in words for word in _TLS_WORDS):
+            return AuthenticationError(
+                f"TLS with {self._where} failed: {details[:300]}; check that the node's "
+                "certificate is of your ca_file's authority, bears this host's name and has not "
+                "expired, and that both sides speak TLS"
+            )
+        if code is codes.UNAVAILABLE and any(word in words for word in _HANG_UP_WORDS):
+            shown = "does it accept this certificate (its authority, its dates)"
+            if not self._has_certificate:
+                shown = "does it ask for TLS, or for a certificate (certificate_file and key_file)"
+            return AuthenticationError(
+                f"the node at {self._where} hung up during the handshake: {details[:300]}; {shown}?"
+            )
+        if code is codes.UNAVAILABLE:
+            return PeerNotFound(
+                f"no node at {self._where}: {details[:300]}; start the node first, pass timeout= "
+                "seconds to wait for it, or look at the route and the firewall"
+            )
+        if code is codes.DEADLINE_EXCEEDED:
+            return PeerNotFound(
+                f"the node at {self._where} did not answer: {_CALL_SECONDS_MAX:g} s passed; is its "
+                "process stopped, or the port another program's?"
+            )
+        if code is codes.UNIMPLEMENTED:
+            return BootstrapError(
+                f"what listens at {self._where} does not know the bootstrap: {details[:300]}; is "
+                "it really an rdmaq node?"
+            )
+        reason = details if ": " in details else f"{code.name.lower()}: {details}"
+        return BootstrapError(f"the node at {self._where} refused: {reason[:1000]}")

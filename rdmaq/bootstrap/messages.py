@@ -1,0 +1,164 @@
+"""What the two sides tell each other, as plain values: no gRPC, no verbs, no shared memory."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Protocol
+
+MAJOR, MINOR = 1, 0
+TRANSPORTS = ("shm", "verbs")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Who a node is.
+
+    Attributes:
+        boot_id: 16 bytes that tell this boot of this kernel from any other.
+        pid: of its process.
+        hostname: as the host calls itself; for people.
+        local_name: where its descriptor hand-over listens on that host.
+    """
+
+    boot_id: bytes
+    pid: int
+    hostname: str
+    local_name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamOffer:
+    """One stream on offer; `schema` is "" for an untyped one."""
+
+    name: str
+    schema: str
+    capacity_bytes: int
+    is_reliable: bool
+    epoch: int
+    next_sequence: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionOffer:
+    """One region or table on offer."""
+
+    name: str
+    kind: str
+    format: int
+    schema: str
+    shape: tuple[int, ...]
+    access: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Description:
+    """What a node says of itself.
+
+    Attributes:
+        release: of rdmaq; for people.
+        transports: by which it can be reached.
+    """
+
+    release: str
+    identity: Identity
+    streams: tuple[StreamOffer, ...] = ()
+    regions: tuple[RegionOffer, ...] = ()
+    transports: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What a queue pair can do; both sides use the lesser of each."""
+
+    mtu_bytes: int
+    max_rd_atomic: int
+    max_inline_bytes: int
+    max_send_requests: int
+    max_receive_requests: int
+
+    def common(self, other: Limits) -> Limits:
+        """The lesser of both, each."""
+        return Limits(
+            **{f.name: min(getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairAttributes:
+    """How a queue pair is reached."""
+
+    qp_num: int
+    psn: int
+    gid: bytes
+    lid: int
+    limits: Limits
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegionKey:
+    """What one-sided access to a region needs."""
+
+    region: RegionOffer
+    address: int
+    length_bytes: int
+    remote_key: int = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeTarget:
+    """Memory that the other side's probe WRITE and READ go to."""
+
+    address: int
+    remote_key: int = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """What came of a probe."""
+
+    write_arrived: bool
+    read_arrived: bool
+
+    @property
+    def is_good(self) -> bool:
+        """Both arrived."""
+        return self.write_arrived and self.read_arrived
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectAsk:
+    """A caller's half of a connection."""
+
+    pair: PairAttributes
+    regions: tuple[str, ...]
+    probe: ProbeTarget
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectGrant:
+    """A node's half."""
+
+    pair: PairAttributes
+    agreed: Limits
+    keys: tuple[RegionKey, ...]
+    probe: ProbeTarget
+
+
+class Refusal(Exception):
+    """A backend does not want a connection; the text is for the peer."""
+
+
+class Backend(Protocol):
+    """What a node does behind the service. Called on the server's threads."""
+
+    def describe(self) -> Description:
+        """What is on offer now."""
+
+    def connect(self, session: bytes, ask: ConnectAsk, /) -> ConnectGrant:
+        """Makes this side's queue pair for a session. Raises `Refusal`."""
+
+    def probe(self, session: bytes, /) -> Probed:
+        """WRITEs to and READs from the peer's probe memory; tells what arrived."""
+
+    def disconnect(self, session: bytes, /) -> None:
+        """Ends a session, confirmed or not: its keys no longer work when this returns."""

@@ -1,0 +1,264 @@
+"""The node's end of the bootstrap: checks who calls, then answers."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from rdmaq.bootstrap import bootstrap_pb2 as pb
+from rdmaq.bootstrap import extra, wire
+from rdmaq.bootstrap.credentials import Credentials, check_allowed
+from rdmaq.bootstrap.messages import MAJOR, Backend, Refusal
+from rdmaq.bootstrap.sessions import SessionLimits, Sessions
+from rdmaq.errors import AddressInUse, BootstrapError
+
+_log = logging.getLogger("rdmaq")
+
+_WORKERS = 8
+_CALLS_AT_ONCE_MAX = 256
+_HANDSHAKE_MS_MAX = 5000
+_IDLE_MS_MAX = 600_000
+_CLOSE_SECONDS = 2.0
+_TEXT_CHARS_MAX = 1000
+
+_OPTIONS = (
+    *extra.COMMON_OPTIONS,
+    ("grpc.so_reuseport", 0),  # else two nodes could share a port, and each get half the calls
+    ("grpc.max_receive_message_length", wire.REQUEST_BYTES_MAX),
+    ("grpc.max_send_message_length", wire.MESSAGE_BYTES_MAX),
+    ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS_MAX),
+    ("grpc.max_connection_idle_ms", _IDLE_MS_MAX),
+    ("grpc.max_concurrent_streams", 16),
+)
+
+
+class Server:
+    """Listens at a host and port; answers after `start`, until `close`.
+
+    Args:
+        host: name or address to bind.
+        port: to bind; 0: any free one.
+        backend: what the node does; called on this server's threads.
+        credentials: what it shows and asks for.
+        release: of rdmaq; for people.
+        limits: of sessions.
+
+    Attributes:
+        port: where it listens.
+
+    Raises:
+        CredentialsError: no TLS off this host, or files that are no certificates.
+        AddressInUse: the port is taken, or the host is not this one's.
+        UnsupportedTransport: gRPC is not installed.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        backend: Backend,
+        credentials: Credentials,
+        *,
+        release: str,
+        limits: SessionLimits | None = None,
+    ) -> None:
+        check_allowed(host, credentials, is_node=True)
+        credentials.check_files()
+        grpc = extra.grpc()
+        self._grpc = grpc
+        self._backend = backend
+        self._credentials = credentials
+        self._release = release
+        self._limits = SessionLimits() if limits is None else limits
+        self.sessions = Sessions(self._limits, backend.disconnect)
+        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="rdmaq-bootstrap")
+        self._server = grpc.server(
+            self._pool,
+            handlers=[self._handlers()],
+            interceptors=[_token_check(grpc, credentials)],
+            options=_OPTIONS,
+            maximum_concurrent_rpcs=_CALLS_AT_ONCE_MAX,
+        )
+        self._add_health()
+        try:
+            self.port = self._bind(f"{host}:{port}")
+        except BaseException:
+            self._pool.shutdown(wait=False)
+            raise
+        self._stopping = threading.Event()
+        self._expiry = threading.Thread(
+            target=self._expire, name="rdmaq-bootstrap-expiry", daemon=True
+        )
+
+    def _bind(self, address: str) -> int:
+        grpc, credentials = self._grpc, self._credentials
+        try:
+            if not credentials.has_server_tls:
+                port = self._server.add_insecure_port(address)
+            else:
+                ca = credentials.read("ca_file")
+                pair = (credentials.read("key_file"), credentials.read("certificate_file"))
+                secure = grpc.ssl_server_credentials(
+                    [pair], root_certificates=ca, require_client_auth=ca is not None
+                )
+                port = self._server.add_secure_port(address, secure)
+        except (RuntimeError, ValueError) as error:
+            raise AddressInUse(
+                f"{address!r} cannot be listened at: {str(error)[:200]}; is the port taken, or the "
+                "host another one's? choose another"
+            ) from error
+        return int(port)
+
+    def start(self) -> None:
+        """Begins to answer."""
+        self._server.start()
+        self._expiry.start()
+        self._health.set("", self._serving)
+
+    def close(self) -> None:
+        """Stops answering, ends every session; idempotent."""
+        if self._stopping.is_set():
+            return
+        self._stopping.set()
+        self._health.enter_graceful_shutdown()
+        self._server.stop(_CLOSE_SECONDS).wait()
+        self._pool.shutdown(wait=True)
+        if self._expiry.ident is not None:
+            self._expiry.join()
+        self.sessions.end_all()
+
+    def _expire(self) -> None:
+        # Callers that vanish leave their sessions to the clock, also when nobody else calls.
+        while not self._stopping.wait(min(1.0, self._limits.confirm_seconds / 4)):
+            try:
+                self.sessions.expire()
+            except Exception:
+                _log.exception("a session that expired could not be ended")
+
+    def _add_health(self) -> None:
+        from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+
+        self._health = health.HealthServicer()
+        self._serving = health_pb2.HealthCheckResponse.SERVING
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+
+    def _handlers(self) -> Any:
+        grpc = self._grpc
+        methods: dict[str, tuple[Any, Callable[[Any, str], Any]]] = {
+            "Describe": (pb.DescribeRequest, self._describe),
+            "Connect": (pb.ConnectRequest, self._connect),
+            "Confirm": (pb.ConfirmRequest, self._confirm),
+            "Disconnect": (pb.DisconnectRequest, self._disconnect),
+        }
+        return grpc.method_handlers_generic_handler(
+            extra.SERVICE,
+            {
+                name: grpc.unary_unary_rpc_method_handler(
+                    self._guarded(kind, handler),
+                    response_serializer=lambda reply: reply.SerializeToString(),
+                )
+                for name, (kind, handler) in methods.items()
+            },
+        )
+
+    def _guarded(
+        self, kind: Any, handler: Callable[[Any, str], Any]
+    ) -> Callable[[bytes, Any], Any]:
+        """Parses what arrived, and turns what goes wrong into a status with its reason."""
+        code = self._grpc.StatusCode
+
+        def answer(packet: bytes, context: Any) -> Any:
+            try:
+                request = kind.FromString(packet)
+            except Exception:  # protobuf's own classes differ between its releases
+                context.abort(code.INVALID_ARGUMENT, "this is no message of rdmaq's bootstrap")
+            version = getattr(request, "version", None)
+            if version is not None and version.major != MAJOR:
+                context.abort(
+                    code.FAILED_PRECONDITION,
+                    f"the caller speaks bootstrap version {version.major}, the node {MAJOR} "
+                    f"(rdmaq {self._release}); run the same release on both sides",
+                )
+            try:
+                return handler(request, _caller(context))
+            except BootstrapError as error:
+                context.abort(code.INVALID_ARGUMENT, str(error)[:_TEXT_CHARS_MAX])
+            except Refusal as error:
+                context.abort(code.ABORTED, str(error)[:_TEXT_CHARS_MAX])
+            except Exception:  # a bug of ours costs this call, not the server
+                _log.exception("a bootstrap call could not be answered")
+                context.abort(code.INTERNAL, "the node failed to answer: look at its own log")
+
+        return answer
+
+    def _describe(self, _: pb.DescribeRequest, caller: str) -> pb.DescribeReply:
+        return wire.describe_reply(self._backend.describe(), self.sessions.challenge(caller))
+
+    def _connect(self, request: pb.ConnectRequest, caller: str) -> pb.ConnectReply:
+        ask = wire.ask_from(request)
+        session = self.sessions.open(request.challenge, caller)
+        try:
+            grant = self._backend.connect(session, ask)
+        except BaseException:
+            self.sessions.end(session)
+            raise
+        return wire.connect_reply(grant, session, self._limits.confirm_seconds)
+
+    def _confirm(self, request: pb.ConfirmRequest, caller: str) -> pb.ConfirmReply:
+        self.sessions.check(request.session, caller, half_open=True)
+        if not (request.write_arrived and request.read_arrived):
+            self.sessions.end(request.session)
+            raise BootstrapError(
+                "the caller's probe did not arrive: the connection was given up; look at the route "
+                "between the two GIDs and at 4791/udp"
+            )
+        probed = self._backend.probe(request.session)
+        if probed.is_good:
+            self.sessions.confirm(request.session)
+        else:
+            self.sessions.end(request.session)
+        return pb.ConfirmReply(write_arrived=probed.write_arrived, read_arrived=probed.read_arrived)
+
+    def _disconnect(self, request: pb.DisconnectRequest, caller: str) -> pb.DisconnectReply:
+        self.sessions.check(request.session, caller, half_open=False)
+        self.sessions.end(request.session)
+        return pb.DisconnectReply()
+
+
+def _caller(context: Any) -> str:
+    """Who calls: the names in the certificate, else the address without its port."""
+    names = context.peer_identities()
+    if names:
+        return "certificate " + " ".join(sorted(name.decode("utf-8", "replace") for name in names))
+    return str(context.peer()).rpartition(":")[0]
+
+
+def _token_check(grpc: Any, credentials: Credentials) -> Any:
+    def refuse(_: Any, context: Any) -> None:
+        context.abort(
+            grpc.StatusCode.UNAUTHENTICATED,
+            "the node asks for a token and got none, or another: give its token (RDMAQ_TOKEN or "
+            "credentials=)",
+        )
+
+    refusal = grpc.unary_unary_rpc_method_handler(refuse)
+
+    class TokenCheck(grpc.ServerInterceptor):  # type: ignore[misc]
+        """Nothing but a health check is answered to who does not show the token."""
+
+        def intercept_service(self, proceed: Callable[[Any], Any], details: Any) -> Any:
+            if details.method == extra.HEALTH_CHECK:
+                return proceed(details)
+            shown = next(
+                (v for k, v in details.invocation_metadata or () if k == "authorization"), ""
+            )
+            if isinstance(shown, bytes) or not credentials.accepts_token(
+                shown.removeprefix("Bearer ")
+            ):
+                return refusal
+            return proceed(details)
+
+    return TokenCheck()

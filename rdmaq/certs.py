@@ -1,0 +1,154 @@
+"""A development authority and certificates of it: what TLS needs to begin with, in one step.
+
+For a trial and for tests. In production an authority of your own signs, and keys do not travel.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rdmaq.errors import CredentialsError, UnsupportedTransport
+
+if TYPE_CHECKING:
+    from cryptography import x509
+    from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
+
+NODE, PEER = "node", "peer"
+_BACKDATED = datetime.timedelta(minutes=5)  # clocks of two hosts differ
+
+
+def make(
+    folder: Path,
+    hosts: Sequence[str],
+    *,
+    days: float = 30.0,
+    peers: Sequence[str] = (PEER,),
+    days_of: Mapping[str, float] | None = None,
+) -> list[Path]:
+    """Writes ca.pem, node.pem, node.key, and a certificate and key for each of `peers`.
+
+    The authority's own key is thrown away: nobody can make more certificates of it.
+
+    Args:
+        folder: made if it is not there; files of these names must not be there.
+        hosts: names and addresses of the hosts where nodes run, besides localhost.
+        days: how long the certificates are good.
+        peers: names of callers.
+        days_of: other times for some of the names, below 0 for one that has expired.
+
+    Returns:
+        The files.
+
+    Raises:
+        CredentialsError: a file is there already, or a host's name cannot stand in a certificate.
+        UnsupportedTransport: the package `cryptography` is not installed (rdmaq[net]).
+    """
+    try:
+        from cryptography import x509
+        from cryptography.hazmat.primitives.asymmetric import ec
+    except ImportError as error:
+        raise UnsupportedTransport(
+            f"certificates need the package cryptography: {error}; install it: pip install "
+            "'rdmaq[net]'"
+        ) from error
+    authority_key = ec.generate_private_key(ec.SECP256R1())
+    authority = _certificate("rdmaq development authority", authority_key, None, days)
+    files: dict[str, bytes] = {"ca.pem": _pem(authority)}
+    for name in (NODE, *peers):
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = _names(x509, ["localhost", "127.0.0.1", "::1", *hosts]) if name == NODE else []
+        signer = (authority, authority_key)
+        files[f"{name}.pem"] = _pem(
+            _certificate(name, key, signer, (days_of or {}).get(name, days), names)
+        )
+        files[f"{name}.key"] = _key_pem(key)
+    return _write(folder, files)
+
+
+def _names(x509: Any, hosts: Sequence[str]) -> list[Any]:
+    names = []
+    for host in dict.fromkeys(hosts):
+        try:
+            names.append(x509.IPAddress(ipaddress.ip_address(host)))
+        except ValueError:
+            try:
+                names.append(x509.DNSName(host))
+            except ValueError as error:
+                raise CredentialsError(
+                    f"host {host!r} cannot stand in a certificate: {error}; give DNS names (in "
+                    "ASCII) and IP addresses"
+                ) from error
+    return names
+
+
+def _certificate(
+    name: str,
+    key: EllipticCurvePrivateKey,
+    signer: tuple[x509.Certificate, EllipticCurvePrivateKey] | None,
+    days: float,
+    names: Sequence[Any] = (),
+) -> x509.Certificate:
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes
+    from cryptography.x509.oid import NameOID
+
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    end = now + datetime.timedelta(days=days)
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject if signer is None else signer[0].subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(min(now, end) - _BACKDATED)
+        .not_valid_after(end)
+        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+    )
+    if names:
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+    return builder.sign(key if signer is None else signer[1], hashes.SHA256())
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding
+
+    return certificate.public_bytes(Encoding.PEM)
+
+
+def _key_pem(key: EllipticCurvePrivateKey) -> bytes:
+    from cryptography.hazmat.primitives.serialization import (
+        Encoding,
+        NoEncryption,
+        PrivateFormat,
+    )
+
+    return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> list[Path]:
+    paths = {folder / name: content for name, content in files.items()}
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in paths:
+            if path.exists():
+                raise CredentialsError(
+                    f"{path} is there already: nothing was written; choose another folder, or "
+                    "remove the old files"
+                )
+        for path, content in paths.items():
+            mode = 0o600 if path.suffix == ".key" else 0o644
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(content)
+    except OSError as error:
+        raise CredentialsError(
+            f"the certificates cannot be written to {folder}: {error.strerror}; choose a folder of "
+            "yours"
+        ) from error
+    return list(paths)

@@ -1,0 +1,117 @@
+"""Bootstrap messages at random: bounded here, so that CI runs them every time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import grpc
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rdmaq.bootstrap import bootstrap_pb2 as pb
+from rdmaq.bootstrap import wire
+from rdmaq.bootstrap.messages import ConnectAsk, Description
+from rdmaq.bootstrap.server import Server
+from rdmaq.errors import BootstrapError
+from tests.bootstrap import rig
+from tests.bootstrap.rig import ASK, Backend, serving
+from tests.bootstrap.test_security import check_serves
+
+METHODS = ("Describe", "Connect", "Confirm", "Disconnect")
+REFUSED = {"INVALID_ARGUMENT", "FAILED_PRECONDITION"}
+
+
+def seeds() -> list[bytes]:
+    """Messages in order, for mutations to begin with."""
+    backend = Backend()
+    version = wire.version("1.2.3")
+    grant = backend.connect(b"s" * 16, ASK)
+    messages: list[Any] = [
+        pb.DescribeRequest(version=version),
+        wire.connect_request(ASK, bytes(64), "1.2.3"),
+        pb.ConfirmRequest(session=bytes(16), write_arrived=True, read_arrived=True),
+        pb.DisconnectRequest(session=bytes(16)),
+        wire.describe_reply(backend.describe(), bytes(64)),
+        wire.connect_reply(grant, bytes(16), 10.0),
+    ]
+    return [message.SerializeToString() for message in messages]
+
+
+@st.composite
+def packets(draw: st.DrawFn) -> bytes:
+    """Random bytes, or a message in order with some bytes changed, cut out or put in."""
+    if draw(st.booleans()):
+        return draw(st.binary(max_size=200))
+    packet = bytearray(draw(st.sampled_from(seeds())))
+    for _ in range(draw(st.integers(0, 6))):
+        at = draw(st.integers(0, max(0, len(packet) - 1)))
+        how = draw(st.integers(0, 2))
+        if how == 0 and packet:
+            packet[at] = draw(st.integers(0, 255))
+        elif how == 1:
+            del packet[at : at + draw(st.integers(1, 8))]
+        else:
+            packet[at:at] = draw(st.binary(max_size=8))
+    return bytes(packet)
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[tuple[Server, Backend]]:
+    with serving() as made:
+        yield made
+
+
+@settings(max_examples=600)
+@given(method=st.sampled_from(METHODS), packet=packets())
+def test_server_answers_or_refuses_any_packet(
+    served: tuple[Server, Backend], method: str, packet: bytes
+) -> None:
+    """Never INTERNAL, never a session: no random packet has a challenge of ours."""
+    server, backend = served
+    status = ""
+    try:
+        rig.raw_call(server.port, method, packet)
+    except grpc.RpcError as error:
+        status = error.code().name
+    # Nothing else can be answered without a challenge of ours.
+    assert status in REFUSED or (not status and method == "Describe")
+    assert backend.connected == set()
+
+
+def test_server_serves_after_all_of_it(served: tuple[Server, Backend]) -> None:
+    """The same server, and nothing is kept for anybody."""
+    server, _ = served
+    check_serves(server.port)
+    assert server.sessions.counts()[:2] == (0, 0)
+
+
+@settings(max_examples=3000)
+@given(packet=packets())
+def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) -> None:
+    """What a caller or a node may be told, by the readers of both sides."""
+    readers: list[tuple[Any, Any]] = [
+        (pb.ConnectRequest, wire.ask_from),
+        (pb.DescribeReply, lambda reply: wire.description_from(reply)[0]),
+        (pb.ConnectReply, lambda reply: wire.grant_from(reply, ASK)[0]),
+    ]
+    for kind, read in readers:
+        try:
+            message = kind.FromString(packet)
+        except DecodeError:
+            continue
+        try:
+            value = read(message)
+        except BootstrapError:
+            continue
+        if isinstance(value, ConnectAsk):
+            assert 1 < value.pair.qp_num < 1 << 24
+            assert len(value.regions) <= wire.REGIONS_ASKED_MAX
+        elif isinstance(value, Description):
+            assert len(value.identity.boot_id) == 16
+            assert all(0 < len(s.name.encode()) <= 192 for s in value.streams)
+        else:
+            assert value.agreed == ASK.pair.limits.common(value.pair.limits)
+            assert all(0 < key.length_bytes <= 1 << 40 for key in value.keys)

@@ -1,0 +1,120 @@
+"""`Node("HOST:PORT")` and `connect("HOST:PORT")`: found by gRPC, served by shared memory."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import rdmaq
+from rdmaq import node_network
+from tests.bootstrap import rig
+from tests.conformance.child import Child
+from tests.conformance.rig import PATIENCE_SECONDS, take_messages
+
+
+def test_stream_region_and_table_reach_a_peer_of_the_same_host_over_shm() -> None:
+    """Mutual TLS and a token; then descriptors are handed over, and everything works as locally."""
+    folder = rig.certificates()
+    shown = rig.node_credentials(folder, token=rig.TOKEN)
+    asked = rig.peer_credentials(folder, token=rig.TOKEN)
+    with rdmaq.Node("127.0.0.1:0", credentials=shown) as node:
+        pub = node.publish("s", capacity="64KiB")
+        node.export("n", np.arange(4))
+        node.table("t", "<u8", rows=2).update(0, 7)
+        with rdmaq.connect(node.address, credentials=asked, timeout=PATIENCE_SECONDS) as peer:
+            assert peer.address == node.address
+            assert [stream.name for stream in peer.streams()] == ["s"]
+            assert [region.name for region in peer.regions()] == ["n", "t"]
+            with peer.subscribe("s") as sub:
+                assert sub.transport == "shm"
+                pub.send(b"hello")
+                assert take_messages(sub, 1) == [b"hello"]
+            with peer.region("n") as region, peer.table("t") as table:
+                assert region.read().tolist() == [0, 1, 2, 3]
+                assert table.read().tolist() == [7, 0]
+
+
+def test_credentials_come_from_the_environment(
+    child: Child, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both sides by RDMAQ_TLS_* and RDMAQ_TOKEN alone; without the token, refused."""
+    folder = rig.certificates()
+    for name, path in (("CA", "ca.pem"), ("CERTIFICATE", "peer.pem"), ("KEY", "peer.key")):
+        monkeypatch.setenv(f"RDMAQ_TLS_{name}", str(folder / path))
+    monkeypatch.setenv("RDMAQ_TOKEN", rig.TOKEN)
+    with rdmaq.Node(
+        "127.0.0.1:0", credentials=rig.node_credentials(folder, token=rig.TOKEN)
+    ) as node:
+        with rdmaq.connect(node.address, timeout=PATIENCE_SECONDS) as peer:
+            assert peer.streams() == []
+        monkeypatch.delenv("RDMAQ_TOKEN")
+        with pytest.raises(rdmaq.AuthenticationError, match="token"):
+            rdmaq.connect(node.address)
+
+
+def test_peer_in_another_process_is_served(child: Child) -> None:
+    """The node there, the peer here; its death frees port and name."""
+    address = child.run("(node := rdmaq.Node('127.0.0.1:0')).address")
+    child.run("export = node.export('n', __import__('numpy').arange(3))")
+    with rdmaq.connect(address, timeout=PATIENCE_SECONDS) as peer, peer.region("n") as region:
+        assert region.read().tolist() == [0, 1, 2]
+    child.kill()
+    with pytest.raises(rdmaq.PeerNotFound, match="start the node first"):
+        rdmaq.connect(address)
+    with rdmaq.Node(address) as node:
+        assert node.address == address
+        with rdmaq.connect(address, timeout=PATIENCE_SECONDS):
+            pass
+
+
+def test_node_of_another_host_is_told_from_one_of_this(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another boot id, another runtime folder, verbs wanted: found, and why that does not help."""
+    with rdmaq.Node("127.0.0.1:0") as node:
+        with pytest.raises(rdmaq.UnsupportedTransport, match="verbs is not yet negotiated"):
+            rdmaq.connect(node.address, transport="verbs", timeout=PATIENCE_SECONDS)
+        with monkeypatch.context() as patch:
+            patch.setenv("RDMAQ_RUNTIME_DIR", "/tmp/rq-elsewhere")
+            with pytest.raises(rdmaq.UnsupportedTransport, match="its hand-over failed"):
+                rdmaq.connect(node.address)
+        monkeypatch.setattr(node_network, "host_id", lambda: b"x" * 16)
+        with pytest.raises(rdmaq.UnsupportedTransport, match="it runs on another host"):
+            rdmaq.connect(node.address)
+    with pytest.raises(rdmaq.UnsupportedTransport, match="needs the host and port"):
+        rdmaq.connect("local:x", transport="verbs")
+
+
+@pytest.mark.parametrize("address", ["host:70000", "host:", ":7471", "ho st:1", "[::1]", "a" * 300])
+def test_address_that_is_none_is_refused(address: str) -> None:
+    """AddressError on both sides, with the forms that there are."""
+    for attempt in (rdmaq.Node, rdmaq.connect):
+        with pytest.raises(rdmaq.AddressError, match="HOST:PORT"):
+            attempt(address)
+
+
+def test_grpc_is_not_imported_before_it_is_used() -> None:
+    """`import rdmaq` and a local node load neither grpc, protobuf nor cryptography."""
+    program = (
+        "import sys, rdmaq\n"
+        "with rdmaq.Node('local:x') as node, rdmaq.connect('local:x'): pass\n"
+        "bad = {'grpc', 'google.protobuf', 'cryptography'} & set(sys.modules)\n"
+        "assert not bad, bad\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_absent_grpc_is_told_with_the_cure(tmp_path: Path) -> None:
+    """A module of that name that cannot be imported: UnsupportedTransport names the extra."""
+    (tmp_path / "grpc.py").write_text("raise ImportError('no grpc here')")
+    program = (
+        f"import sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "import rdmaq\n"
+        "for attempt in (rdmaq.Node, rdmaq.connect):\n"
+        "    try: attempt('127.0.0.1:7471')\n"
+        "    except rdmaq.UnsupportedTransport as error: assert 'rdmaq[net]' in str(error)\n"
+        "    else: raise AssertionError\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True)

@@ -1,0 +1,63 @@
+"""`rdmaq certs`: files that work, safe as they lie, and nothing overwritten."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+import pytest
+
+import rdmaq
+from rdmaq.cli import run
+from tests.conformance.rig import PATIENCE_SECONDS
+
+
+def test_one_command_makes_what_mutual_tls_needs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Node and caller find each other with the files as they are; keys are the user's alone."""
+    folder = tmp_path / "pki"
+    assert run(["certs", str(folder), "--host", "feed-1", "--host", "192.0.2.7"]) == 0
+    output = capsys.readouterr().out
+    names = ["ca.pem", "node.key", "node.pem", "peer.key", "peer.pem"]
+    assert sorted(path.name for path in folder.iterdir()) == names
+    assert all(str(folder / name) in output for name in names)
+    for path in folder.glob("*.key"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    shown = rdmaq.Credentials(
+        ca_file=folder / "ca.pem",
+        certificate_file=folder / "node.pem",
+        key_file=folder / "node.key",
+    )
+    asked = rdmaq.Credentials(
+        ca_file=folder / "ca.pem",
+        certificate_file=folder / "peer.pem",
+        key_file=folder / "peer.key",
+        server_name="feed-1",
+    )
+    with (
+        rdmaq.Node("127.0.0.1:0", credentials=shown) as node,
+        rdmaq.connect(node.address, credentials=asked, timeout=PATIENCE_SECONDS) as peer,
+    ):
+        assert peer.streams() == []
+
+
+def test_files_that_are_there_are_not_overwritten(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One of them is enough: error, exit code 2, and nothing else was written."""
+    (tmp_path / "node.key").write_text("precious")
+    assert run(["certs", str(tmp_path)]) == 2
+    assert "is there already" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["node.key"]
+    assert (tmp_path / "node.key").read_text() == "precious"
+
+
+@pytest.mark.parametrize("arguments", [["--host", "ü.example"], ["--days", "0"], ["--days", "x"]])
+def test_what_cannot_stand_in_a_certificate_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
+) -> None:
+    """In one line, and nothing is written."""
+    assert run(["certs", str(tmp_path / "pki"), *arguments]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert not (tmp_path / "pki").exists()
