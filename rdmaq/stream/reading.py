@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal, NoReturn
 
 import numpy as np
@@ -35,6 +36,7 @@ class Reading(Receiver, BareHandle):
         "_attach",
         "_cursor",
         "_end",
+        "_end_kind",
         "_events",
         "_is_closed",
         "_is_forked",
@@ -62,7 +64,8 @@ class Reading(Receiver, BareHandle):
         self._attach = attach  # connects to the next incarnation, from its oldest message
         self._events: list[Event] = []
         self._stats_before = SubscriptionStats()  # of epochs that are over
-        self._end: errors.RdmaqError | None = None
+        self._end: Callable[[], errors.RdmaqError] | None = None  # what every poll raises then
+        self._end_kind = ""
         self._is_silent = False
         self._tail_of_dead = -1
         self._adopt(cursor)
@@ -124,16 +127,15 @@ class Reading(Receiver, BareHandle):
         """
         if status == lib.RQ_POLL_NOTHING:
             if self._end is not None:
-                raise self._end.with_traceback(None)
+                raise self._end()
             self._look_around()
             return None
         details = ffi.from_buffer("struct rq_batch *", found)
         if status == lib.RQ_POLL_GAP:
             return self._gap(details, found)
         if status == lib.RQ_POLL_END:
-            raise self._finish(
-                "ended", errors.EndOfStream(f"stream {self.name!r} ended: its publisher closed it")
-            )
+            text = f"stream {self.name!r} ended: its publisher closed it"
+            raise self._finish("ended", partial(errors.EndOfStream, text))
         if status == lib.RQ_POLL_CUT_OFF:
             raise self._finish("cut_off", self._cut_off(details.cause == lib.RQ_CUT_STALLED))
         raise self._refusal(status)
@@ -151,21 +153,28 @@ class Reading(Receiver, BareHandle):
             gap,
         )
 
-    def _cut_off(self, is_stall: bool) -> errors.CutOff:
+    def _cut_off(self, is_stall: bool) -> Callable[[], errors.CutOff]:
         why = "it stood still for longer than the timeout" if is_stall else "its cursor was invalid"
         position = self._position()
-        return errors.CutOff(
+        return partial(
+            errors.CutOff,
             f"the publisher of {self.name!r} cut this subscription off: {why}; read faster, or "
             f"subscribe again with start={position}",
             sequence=position,
         )
 
-    def _finish(self, kind: str, end: errors.RdmaqError) -> errors.RdmaqError:
+    def _finish(self, kind: str, end: Callable[[], errors.RdmaqError]) -> errors.RdmaqError:
+        """Keeps how to tell the end, for an exception that was raised holds its frames.
+
+        They hold this subscription: in a circle with it, the ring would stay mapped until the
+        garbage collector comes by.
+        """
         if self._end is None:
             self._end = end
+            self._end_kind = kind
             self._has_ended = True
-            self._tell(kind, str(end))
-        return self._end
+            self._tell(kind, str(end()))
+        return self._end()
 
     def _tell(self, kind: str, detail: str = "") -> None:
         self._events.append(Event(kind, self._cursor.epoch, detail))
@@ -196,10 +205,11 @@ class Reading(Receiver, BareHandle):
         if self._on_restart == "raise":
             raise self._finish(
                 "gone",
-                errors.PublisherGone(
+                partial(
+                    errors.PublisherGone,
                     f"the publisher of {self.name!r} is gone: its process ended without closing "
                     "the stream; all that it published was delivered. Connect again when it is "
-                    "back, or subscribe with on_restart='follow'"
+                    "back, or subscribe with on_restart='follow'",
                 ),
             )
         if self._events[-1:] == [] or self._events[-1].kind != "gone":
@@ -236,9 +246,10 @@ class Reading(Receiver, BareHandle):
         if code == -errno.EBADMSG:
             return self._finish(
                 "gone",
-                errors.SegmentError(
+                partial(
+                    errors.SegmentError,
                     f"the ring of {self.name!r} holds what no publisher writes: it is damaged or "
-                    "hostile; nothing of it was delivered. Close, and look at the publisher"
+                    "hostile; nothing of it was delivered. Close, and look at the publisher",
                 ),
             )
         return errors.RdmaqError(f"reading {self.name!r} failed: {error_text(code)}")

@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from rdmaq import arguments, errors
+from rdmaq import arguments
 from rdmaq._fast import lib
 from rdmaq.stream.batch import Batch
 from rdmaq.stream.batches import Batches
@@ -109,7 +109,7 @@ class Subscription(Reading):
     @property
     def lag(self) -> int:
         """Bytes of the ring that are published and not yet delivered."""
-        if isinstance(self._end, errors.EndOfStream):
+        if self._end_kind == "ended":
             return 0
         counts = self._counts()
         return int(counts.tail_bytes - counts.cursor_bytes)

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import gc
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 import rdmaq
-from tests.conformance.rig import TICK, Link, eventually, take, take_messages, ticks_of
+from tests.conformance.rig import (
+    TICK,
+    Link,
+    Transport,
+    eventually,
+    take,
+    take_messages,
+    ticks_of,
+)
 
 
 def segments_mapped() -> int:
@@ -115,3 +124,60 @@ def test_closing_gives_back_descriptors_and_mappings(link: Link) -> None:
         come_and_go()
     eventually(lambda: gc.collect() >= 0 and segments_mapped() == 0, "the mappings to go")
     eventually(lambda: open_descriptors() <= descriptors, "the descriptors to be closed")
+
+
+def poll_to_the_end(link: Link) -> None:
+    """The publisher closes; the end is told twice."""
+    pub, sub = link.publish("ending"), link.subscribe("ending")
+    pub.send(b"last")
+    pub.close()
+    take(sub)
+    for _ in range(2):
+        with pytest.raises(rdmaq.EndOfStream):
+            sub.poll(0)
+
+
+def iterate_to_the_end(link: Link) -> None:
+    """A for loop ends by itself."""
+    pub, sub = link.publish("ending"), link.subscribe("ending")
+    pub.send(b"last")
+    pub.close()
+    assert [batch.messages for batch in sub] == [[b"last"]]
+
+
+def raise_a_gap(link: Link) -> None:
+    """The exception that tells of a gap is dropped by its catcher."""
+    pub, sub = link.publish("ending"), link.subscribe("ending", on_gap="raise")
+    pub.send_gap(1, 2)
+    with pytest.raises(rdmaq.GapError):
+        sub.poll(0)
+
+
+def refuse_and_drop(link: Link) -> None:
+    """A message that is too large, a claim given up, a poll of what is closed."""
+    pub, sub = link.publish("ending"), link.subscribe("ending")
+    with pytest.raises(rdmaq.MessageTooLarge):
+        pub.send(bytes(link.transport.capacity_bytes))
+    with pytest.raises(KeyError), pub.claim(8):
+        raise KeyError
+    sub.close()
+    with pytest.raises(rdmaq.ClosedError):
+        sub.poll(0)
+
+
+@pytest.mark.parametrize(
+    "scene", [poll_to_the_end, iterate_to_the_end, raise_a_gap, refuse_and_drop]
+)
+def test_ring_goes_with_its_handles_and_needs_no_collector(
+    scene: Callable[[Link], None], transport: Transport
+) -> None:
+    """A process that subscribes again and again must not gather rings: no handle is in a circle."""
+    gc.collect()
+    gc.disable()
+    try:
+        with Link(transport) as link:
+            scene(link)
+        del link
+        eventually(lambda: segments_mapped() == 0, "the mappings to go")
+    finally:
+        gc.enable()
