@@ -70,6 +70,15 @@ def test_late_joiner__is_told_exactly_what_it_missed(output: str) -> None:
     assert lines["sequence 1"] == f"{held} messages, lost [(1, {5_001 - held})]"
 
 
+def test_remote_counter__counts_every_request_once(output: str) -> None:
+    lines = sorted(output.splitlines())
+    assert lines == ["3000 requests, 300 errors", *["a worker found 100 different values"] * 3]
+
+
+def test_last_value_cache__reads_whole_rows_only(output: str) -> None:
+    assert output == "torn: 0; the newest bid is 20000, its ask 20001\n"
+
+
 @pytest.mark.parametrize("path", sorted(EXAMPLES.glob("*.py")), ids=lambda path: path.stem)
 def test_example_is_short_and_tested(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= LINES_MAX
