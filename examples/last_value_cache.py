@@ -16,7 +16,9 @@ def serve(address: str) -> None:
     with rdmaq.Node(address) as node, node.table("quotes", Quote, rows=SYMBOLS) as quotes:
         for n in range(1, UPDATES + 1):
             quotes.update(dice.integers(0, SYMBOLS, 50), (n, n * 10, n * 10 + 1))
-        multiprocessing.parent_process().join()  # the table lives as long as its node
+        parent = multiprocessing.parent_process()
+        if parent is not None:
+            parent.join()  # the table lives as long as its node
 
 
 def main() -> None:
