@@ -135,7 +135,11 @@ class Credentials:
             ) from error
 
     def accepts_token(self, shown: str) -> bool:
-        """Whether a caller's token is the one that this node asks for, in constant time."""
+        """Whether `shown`, a caller's token, is the one that this node asks for, in constant time.
+
+        Raises:
+            UnicodeEncodeError: UTF-8 cannot hold it.
+        """
         return self.token is None or hmac.compare_digest(
             hashlib.sha256(self.token.encode()).digest(), hashlib.sha256(shown.encode()).digest()
         )
