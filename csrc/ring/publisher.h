@@ -100,7 +100,7 @@ static inline int rq_gate_is_open(struct rq_publisher *publisher, uint64_t frame
 /* wake.c: the slow half of waking one reader, now or later by the keeper. All of these but the
  * last must be called with the publish lock held. */
 void rq_wake_readmit(struct rq_publisher *publisher);
-void rq_wake_reader(struct rq_publisher *publisher, uint32_t reader_number);
+int rq_wake_reader(struct rq_publisher *publisher, uint32_t reader_number); /* 1: by the futex */
 void rq_wake_everybody(struct rq_live *live);
 /* The keeper's part: makes up for deferred wakes that are due. Returns how many are not yet. */
 uint32_t rq_wake_deferred(struct rq_publisher *publisher);
@@ -118,9 +118,12 @@ static inline void rq_wake_readers(struct rq_publisher *publisher) {
     if (publisher->reader_count == 0) return;
     atomic_thread_fence(memory_order_seq_cst);
     RQ_STEP();
+    int is_futex_due = 0;
     for (uint32_t i = 0; i < publisher->reader_count; i++)
         if (atomic_load_explicit(publisher->waiting[i], memory_order_relaxed) != RQ_NOT_WAITING)
-            rq_wake_reader(publisher, i);
+            is_futex_due |= rq_wake_reader(publisher, i);
+    /* Once, however many sleep: they all sleep on the same word. */
+    if (is_futex_due) rq_wake_everybody(publisher->live);
     RQ_STEP();
     if (RQ_MUTATED(PUBLISHER_FENCE_GONE)) /* the tail was still in the store buffer */
         atomic_store_explicit(&publisher->live->tail_bytes, publisher->tail, memory_order_release);

@@ -100,16 +100,17 @@ uint32_t rq_wake_deferred(struct rq_publisher *publisher) {
     return left;
 }
 
-void rq_wake_reader(struct rq_publisher *publisher, uint32_t reader_number) {
+int rq_wake_reader(struct rq_publisher *publisher, uint32_t reader_number) {
     if (!take_credit(publisher, publisher->readers[reader_number])) {
         defer(publisher, reader_number);
-        return;
+        return 0;
     }
-    /* Cleared before the wake: whoever waits again after this has loaded wake_seq after it. */
+    /* Cleared before the wake: whoever waits again before wake_seq moves is woken in vain, and
+     * whoever waits again after that has loaded the new one. */
     uint32_t waiting = atomic_exchange_explicit(publisher->waiting[reader_number], RQ_NOT_WAITING,
                                                 memory_order_seq_cst);
     RQ_STEP();
-    if (waiting == RQ_NOT_WAITING) return;
+    if (waiting == RQ_NOT_WAITING) return 0;
     rq_count(&publisher->live->counters.wakes, 1);
     if (waiting == RQ_WAITING_SOCKET) {
         /* EAGAIN: the buffer is full of bytes that wake it already. A dead peer is the node's
@@ -117,6 +118,8 @@ void rq_wake_reader(struct rq_publisher *publisher, uint32_t reader_number) {
         const char byte = 'w';
         (void)send(publisher->readers[reader_number]->socket_fd, &byte, 1,
                    MSG_DONTWAIT | MSG_NOSIGNAL);
+    } else if (!RQ_MUTATED(CLEARED_AFTER_WAKE)) {
+        return 1;
     } else {
         rq_wake_everybody(publisher->live);
     }
@@ -124,6 +127,7 @@ void rq_wake_reader(struct rq_publisher *publisher, uint32_t reader_number) {
     if (RQ_MUTATED(CLEARED_AFTER_WAKE))
         atomic_store_explicit(publisher->waiting[reader_number], RQ_NOT_WAITING,
                               memory_order_seq_cst);
+    return 0;
 }
 
 int rq_futex_wait(_Atomic uint32_t *word, uint32_t seen, uint64_t wait_ns) {

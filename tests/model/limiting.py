@@ -58,33 +58,35 @@ def published(world: World, tail: int) -> Program:
     return publish, (world, tail + 1)
 
 
-def wake_readers(world: World, reader: int, then: Call) -> Program:
+def wake_readers(world: World, reader: int, then: Call, is_futex_due: bool = False) -> Program:
     """The loop of rq_wake_readers; the keeper comes here, too."""
     if reader == len(world.readers):
+        if is_futex_due:
+            yield from wake_everybody()
         return then
     is_deferred = yield ghost(f"is_deferred[{reader}]")
     if is_deferred:  # its word is `nobody_waits` meanwhile
-        return wake_readers, (world, reader + 1, then)
+        return wake_readers, (world, reader + 1, then, is_futex_due)
     waiting = yield load(f"waiting[{reader}]", RELAXED, "rq_wake_readers")
     if waiting == NOT_WAITING:
-        return wake_readers, (world, reader + 1, then)
-    return wake_reader, (world, reader, then)
+        return wake_readers, (world, reader + 1, then, is_futex_due)
+    return wake_reader, (world, reader, then, is_futex_due)
 
 
-def wake_reader(world: World, reader: int, then: Call) -> Program:
+def wake_reader(world: World, reader: int, then: Call, is_futex_due: bool) -> Program:
     """rq_wake_reader."""
     has_keeper = yield ghost("has_keeper")
     if has_keeper and (yield choose((True, False), "take_credit")) is False:
-        return defer, (world, reader, then)
+        return defer, (world, reader, then, is_futex_due)
     waiting = yield exchange(f"waiting[{reader}]", NOT_WAITING, "rq_wake_reader")
     if waiting == SOCKET:
         yield add(f"socket[{reader}]", 1, "rq_wake_reader: send")
     elif waiting == FUTEX:
-        yield from wake_everybody()
-    return wake_readers, (world, reader + 1, then)
+        is_futex_due = True
+    return wake_readers, (world, reader + 1, then, is_futex_due)
 
 
-def defer(world: World, reader: int, then: Call) -> Program:
+def defer(world: World, reader: int, then: Call, is_futex_due: bool) -> Program:
     """Defer, wake.c, and rq_keeper_ring."""
     yield set_ghost(f"is_deferred[{reader}]", True)
     if not world.has("bell_before_count"):
@@ -96,7 +98,7 @@ def defer(world: World, reader: int, then: Call) -> Program:
         yield wake("bell", "rq_keeper_ring")
     if world.has("bell_before_count"):
         yield add("deferred_count", 1, "defer", RELAXED)
-    return wake_readers, (world, reader + 1, then)
+    return wake_readers, (world, reader + 1, then, is_futex_due)
 
 
 def keep(world: World) -> Program:

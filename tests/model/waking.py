@@ -53,9 +53,11 @@ def publish(world: World, tail: int) -> Program:
     return wake_readers, (world, tail, 0)
 
 
-def wake_readers(world: World, tail: int, reader: int) -> Program:
+def wake_readers(world: World, tail: int, reader: int, is_futex_due: bool = False) -> Program:
     """The loop of rq_wake_readers, and rq_wake_reader."""
     if reader == len(world.readers):
+        if is_futex_due:
+            yield from wake_everybody()
         return publish, (world, tail + 1)
     waiting = yield load(f"waiting[{reader}]", RELAXED, "rq_wake_readers")
     if waiting != NOT_WAITING:
@@ -63,11 +65,13 @@ def wake_readers(world: World, tail: int, reader: int) -> Program:
             waiting = yield exchange(f"waiting[{reader}]", NOT_WAITING, "rq_wake_reader")
         if waiting == SOCKET:
             yield add(f"socket[{reader}]", 1, "rq_wake_reader: send")
-        elif waiting == FUTEX:
+        elif waiting == FUTEX and world.has("cleared_after_wake"):
             yield from wake_everybody()
+        elif waiting == FUTEX:
+            is_futex_due = True
         if world.has("cleared_after_wake"):
             yield exchange(f"waiting[{reader}]", NOT_WAITING, "rq_wake_reader")
-    return wake_readers, (world, tail, reader + 1)
+    return wake_readers, (world, tail, reader + 1, is_futex_due)
 
 
 def wake_everybody() -> Program:
