@@ -12,6 +12,7 @@ import rdmaq
 from rdmaq.bench.commands import bench
 from rdmaq.command_line import FiniteRange, error_line, usage_error_line
 from rdmaq.doctor.commands import certs, doctor, info
+from rdmaq.doctor.ping import ping
 from rdmaq.rig.cli import rig
 
 _INTERRUPTED = 130
@@ -30,6 +31,7 @@ cli.add_command(bench)
 cli.add_command(certs)
 cli.add_command(doctor)
 cli.add_command(info)
+cli.add_command(ping)
 cli.add_command(rig)
 
 
@@ -44,7 +46,7 @@ cli.add_command(rig)
     help="Seconds to wait for the node to appear.",
 )
 def streams(address: str, as_json: bool, timeout: float) -> None:
-    """Lists the streams on offer at ADDRESS (local:NAME)."""
+    """Lists the streams on offer at ADDRESS (local:NAME or HOST:PORT)."""
     with rdmaq.connect(address, timeout=timeout) as peer:
         found = peer.streams()
     if as_json:
