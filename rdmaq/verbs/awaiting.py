@@ -80,11 +80,19 @@ class Awaiting:
         if self._loop is None:
             self._loop = loop
             loop.add_reader(self._queue.channel_fd, self._on_event)
+            self._guard(loop)
         elif self._loop is not loop:
             raise ConcurrentUse(
                 "this pair is awaited in another event loop: await its operations in one only"
             )
         return loop
+
+    def _guard(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Has the watchdog look while somebody awaits; no event tells of what does not come."""
+        watchdog = self._pair.watchdog
+        if self._loop is loop and watchdog is not None:
+            watchdog.look(self._pair)
+            loop.call_later(min(1.0, watchdog.seconds / 4), self._guard, loop)
 
     def _on_event(self) -> None:
         if lib.rq_cq_clear(self._queue.handle) >= 0:

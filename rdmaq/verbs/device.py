@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import weakref
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +47,7 @@ class Device(Handle):
 
     def __init__(self, port: Port, gid: Gid) -> None:
         self._context: Any = None
-        self._domains: weakref.WeakSet[Domain] = weakref.WeakSet()
+        self._domains: set[Domain] = set()
         super().__init__()
         self.port = port
         self.gid = gid
@@ -88,6 +87,10 @@ class Device(Handle):
         self._domains.add(domain)
         return domain
 
+    def discard(self, domain: Domain) -> None:
+        """Lets go of a domain that was closed."""
+        self._domains.discard(domain)
+
     def gid_now(self) -> Gid | None:
         """Our GID as it stands in the table now; None if it is gone, or another took its place."""
         for port in ports(device=self.port.device):
@@ -123,7 +126,7 @@ class Device(Handle):
         """Closes its domains, with all in them, then the device. Idempotent."""
         if self.closed:
             return
-        for domain in list(self._domains):
+        for domain in tuple(self._domains):
             domain.close()
         self._is_closed = True
         self.events.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import weakref
 from typing import TYPE_CHECKING, Any
 
 from rdmaq._handle import Handle
@@ -41,8 +40,9 @@ class Domain(Handle):
 
     def __init__(self, device: Device) -> None:
         self._pd: Any = None
-        self._memories: weakref.WeakSet[Memory] = weakref.WeakSet()
-        self._pairs: weakref.WeakSet[Pair] = weakref.WeakSet()
+        # Not weak: memory that a peer was told of, and forgotten here, must stay registered.
+        self._memories: set[Memory] = set()
+        self._pairs: set[Pair] = set()
         super().__init__()
         self.device = device
         with refusals(f"cannot make a domain of {device.port.device}", _CURES, DeviceNotFound):
@@ -104,6 +104,11 @@ class Domain(Handle):
         """The queue pairs that are open."""
         return [pair for pair in self._pairs if not pair.closed]
 
+    def discard(self, child: Memory | Pair) -> None:
+        """Lets go of memory or a pair that was closed."""
+        self._memories.discard(child)
+        self._pairs.discard(child)
+
     def close(self) -> None:
         """Closes its queue pairs, then deregisters its memory, then goes. Idempotent.
 
@@ -113,12 +118,13 @@ class Domain(Handle):
             return
         for pair in self.pairs():
             pair.close()
-        for memory in list(self._memories):
+        for memory in tuple(self._memories):
             memory.close()
         self._is_closed = True
         with refusals("cannot close a domain", _CURES, DeviceNotFound):
             self._pd.close()
         self._pd = None
+        self.device.discard(self)
 
     def _forget(self) -> None:
         keep_for_ever(self._pd)

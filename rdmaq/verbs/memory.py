@@ -180,6 +180,7 @@ class Memory(Handle):
             with refusals("cannot deregister memory", {0: "close its domain"}, RegistrationError):
                 self._mr.close()
         self._keep = self._mr = self.buffer = None
+        self._domain.discard(self)
 
     def _forget(self) -> None:
         keep_for_ever(self._mr, self._keep)

@@ -20,6 +20,7 @@ from rdmaq.verbs.library import load
 from rdmaq.verbs.one_sided import OneSided
 from rdmaq.verbs.queue import CompletionQueue
 from rdmaq.verbs.settings import WAIT_MODES, PairSettings
+from rdmaq.verbs.watchdog import Watchdog
 
 if TYPE_CHECKING:
     from rdmaq.verbs.domain import Domain
@@ -76,8 +77,8 @@ class Pair(OneSided, Handle):
     """
 
     __slots__ = (
-        "_counted", "_first_failure", "_pointer", "_posted", "_qp", "_queue", "_traffic", "address",
-        "attributes", "domain", "remote", "settings",
+        "_counted", "_first_failure", "_pointer", "_posted", "_qp", "_queue", "_stalled",
+        "_traffic", "address", "attributes", "domain", "remote", "settings",
     )  # fmt: skip
 
     def __init__(self, domain: Domain, settings: PairSettings, remote_access: Access) -> None:
@@ -87,6 +88,7 @@ class Pair(OneSided, Handle):
         self._posted: fast.PostedPair | None = None
         self._traffic: Any = _NotConnected(self)
         self._first_failure = ""
+        self._stalled = ""
         self.domain = domain
         self.settings = settings
         self.remote: PairAddress | None = None
@@ -156,6 +158,9 @@ class Pair(OneSided, Handle):
             request_bytes_max=device.limits.message_bytes_max,
             explain=self._explain,
             wait_mode=WAIT_MODES[settings.wait],
+        )
+        self._posted.watchdog = Watchdog(
+            max(settings.stall_seconds, 2 * settings.failure_seconds_max), self._end_stalled
         )
         # Before the peer can send: it is told of them by our address.
         self._posted.post_receives(receive_count)
@@ -261,7 +266,9 @@ class Pair(OneSided, Handle):
         device.events.poll()
         seen = summary(device.events.recent, time.monotonic())
         if not self._first_failure:  # those that follow have no cause of their own
-            seen = "; ".join(filter(None, [seen, *device.changes(self.attributes.mtu_bytes)]))
+            seen = "; ".join(
+                filter(None, [self._stalled, seen, *device.changes(self.attributes.mtu_bytes)])
+            )
         text = failure.explain(
             self.facts,
             opcode=opcode,
@@ -277,6 +284,12 @@ class Pair(OneSided, Handle):
         return OperationFailed(
             text, status=status, vendor_error=vendor_error, opcode=opcode, token=token
         )
+
+    def _end_stalled(self) -> None:
+        """The watchdog's: what is in flight is flushed, and its errors say why."""
+        self._stalled = "nothing in flight had completed for so long that the device stands still"
+        with suppress(PairError), refusals("", {0: ""}, PairError):
+            states.to_err(self._qp)
 
     def uses(self, memory: Memory) -> bool:
         """Whether an operation in flight may still touch that memory."""
@@ -296,6 +309,7 @@ class Pair(OneSided, Handle):
             return
         self._is_closed = True
         self._destroy()
+        self.domain.discard(self)
 
     def _destroy(self) -> None:
         posted, qp = self._posted, self._qp

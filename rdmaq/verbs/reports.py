@@ -19,6 +19,7 @@ from rdmaq.verbs.requests import OPCODE_NAMES, Requests
 
 if TYPE_CHECKING:
     from rdmaq.errors import RdmaqError
+    from rdmaq.verbs.watchdog import Watchdog
 
 DONE_COUNT_MAX = 256
 SLICE_NS = lib.RQ_WAIT_SLICE_NS_MAX
@@ -91,6 +92,7 @@ class Reports:
     __slots__ = (
         "_awaiting", "_backlog", "_done", "_dropped", "_explain", "_handle", "_in_flight",
         "_posted", "_queue", "_receives", "_special_seen", "_taken", "_wait_mode", "reported",
+        "watchdog",
     )  # fmt: skip
 
     def __init__(self, queue: Queue, handle: Any, explain: Explain, wait_mode: int) -> None:
@@ -107,6 +109,7 @@ class Reports:
         self._in_flight: deque[Operation] = deque()
         self._backlog: deque[tuple[Any, int]] = deque()
         self._receives: deque[Receive] = deque()
+        self.watchdog: Watchdog | None = None
         self._awaiting = Awaiting(self, queue)
 
     def _post_backlog(self) -> None:
@@ -186,6 +189,8 @@ class Reports:
                 return
             if code < 0:
                 raise self._refusal(code)
+            if code == 0 and self.watchdog is not None:
+                self.watchdog.look(self)
             if code == 0 and wait_ns == 0:
                 raise OperationPending(
                     f"not done after {timeout} s: {self._taken - self.reported:,} requests are in "
@@ -200,6 +205,15 @@ class Reports:
     def outstanding(self) -> int:
         """Requests that were accepted and have not ended yet."""
         return self._taken - self.reported
+
+    @property
+    def handle(self) -> Any:
+        """The C side's pair."""
+        return self._handle
+
+    def in_flight_bytes(self) -> int:
+        """Of local memory that operations in flight name; walks over all of them."""
+        return sum(_length_of(operation.keep) for operation in self._in_flight)
 
     def uses(self, address: int, length: int) -> bool:
         """Whether an operation in flight names memory within these bytes."""
@@ -295,3 +309,11 @@ def _overlaps(keep: Any, begin: int, end: int) -> bool:
         return _overlaps(keep.keep, begin, end)
     address = getattr(keep, "address", None)
     return address is not None and address < end and begin < address + keep.length
+
+
+def _length_of(keep: Any) -> int:
+    if isinstance(keep, (list, tuple)):
+        return sum(map(_length_of, keep))
+    if isinstance(keep, Requests):
+        return int(keep.array["length_bytes"].sum())
+    return int(getattr(keep, "length", 0))

@@ -67,6 +67,8 @@ class PairSettings:
         service_level: of InfiniBand, and the priority of RoCE v1.
         hop_limit: routers that a packet may pass.
         pkey_index: which partition, by its place in the port's table.
+        stall_seconds: a device that completes nothing for so long, though it has requests and its
+            own time-outs are over, stands still: the pair is ended, and with it all in flight.
         wait: how a thread waits: "sleep" (on the completion channel), "spin", "yield", or "auto":
             spin for some microseconds, then sleep.
     """
@@ -85,6 +87,7 @@ class PairSettings:
     service_level: int = 0
     hop_limit: int = 64
     pkey_index: int = 0
+    stall_seconds: float = 30.0
     wait: str = "auto"
 
     def __post_init__(self) -> None:
@@ -97,6 +100,14 @@ class PairSettings:
                         f"mtu_bytes={value!r} is not possible: the MTU of RDMA is one of "
                         f"{', '.join(map(str, MTU_CODES))} bytes; leave it out for the least of "
                         "both ports"
+                    )
+                continue
+            if field.name == "stall_seconds":
+                is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+                if not is_number or not 0.1 <= value <= 3600:
+                    raise PairError(
+                        f"stall_seconds={value!r} is not possible: without an end a device that "
+                        "stands still is waited for; use 0.1 to 3600 seconds"
                     )
                 continue
             if field.name == "wait":

@@ -59,6 +59,9 @@ class FakeDomain:
     def __init__(self) -> None:
         self.pair = FakePair()
 
+    def discard(self, _: object) -> None:
+        pass
+
     def pairs(self) -> list[FakePair]:
         return [self.pair]
 

@@ -33,6 +33,8 @@ def test_defaults_are_finite_and_as_documented() -> None:
         ("timeout", True),
         ("inline_bytes", "64"),
         ("wait", "forever"),
+        ("stall_seconds", 0),
+        ("stall_seconds", float("nan")),
     ],
 )
 def test_endless_and_impossible_settings_are_refused_by_name(name: str, value: object) -> None:
