@@ -21,6 +21,7 @@ class PublisherFacts(BareHandle):
     _flow: Flow
     handle: Any
     segment: Segment
+    name: str
 
     @property
     def schema(self) -> np.dtype[Any] | None:

@@ -9,7 +9,7 @@ from rdmaq import arguments, errors
 from rdmaq._fast import error_text
 
 if TYPE_CHECKING:
-    from rdmaq.stream.publisher import Publisher
+    from rdmaq.stream.publisher_facts import PublisherFacts
 
 _SEQUENCE_MAX = (1 << 62) - 1
 
@@ -38,7 +38,7 @@ def _check_sequence(name: str, value: int, cure: str) -> None:
         raise errors.SequenceError(str(error)) from error
 
 
-def too_large(publisher: Publisher, payload_bytes: int) -> errors.MessageTooLarge:
+def too_large(publisher: PublisherFacts, payload_bytes: int) -> errors.MessageTooLarge:
     """A message, record or claim that no frame of the stream holds; 0: one of many, C says."""
     what = f"a message of {payload_bytes:,} bytes" if payload_bytes else "one of the messages"
     return errors.MessageTooLarge(
@@ -49,7 +49,7 @@ def too_large(publisher: Publisher, payload_bytes: int) -> errors.MessageTooLarg
 
 
 def refusal(
-    publisher: Publisher, code: int, payload_bytes: int, first_sequence: int = 0
+    publisher: PublisherFacts, code: int, payload_bytes: int, first_sequence: int = 0
 ) -> Exception:
     """The exception that a negative `code` stands for."""
     name = publisher.name
