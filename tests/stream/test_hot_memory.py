@@ -15,7 +15,7 @@ import rdmaq
 from tests.conformance.rig import SHM, TICK, Link, ticks_of
 
 _CALLS = 3000
-_SLACK_BLOCKS = 300  # what the interpreter's own caches may take
+_SLACK_BLOCKS = _CALLS // 2  # the interpreter's own caches come and go; a leak is one a call
 
 
 @pytest.fixture
