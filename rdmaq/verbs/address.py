@@ -85,6 +85,11 @@ class PairAddress:
         Raises:
             HandoverError: it is no address of a queue pair, or of another version.
         """
+        if not isinstance(data, (bytes, bytearray)):
+            raise HandoverError(
+                f"a {type(data).__name__} is no address of a queue pair: pass the bytes that the "
+                "peer sent"
+            )
         if len(data) != ADDRESS_BYTES or data[:4] != _MAGIC:
             raise HandoverError(
                 f"what the peer sent ({len(data)} bytes) is no address of a queue pair: "

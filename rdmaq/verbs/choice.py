@@ -26,7 +26,7 @@ def local_address_towards(host: str) -> IPv4Address | IPv6Address:
         with closing(socket.socket(family, kind, protocol)) as probe:
             probe.connect(address)
             return ip_address(probe.getsockname()[0].partition("%")[0])
-    except (OSError, UnicodeError) as error:
+    except (OSError, UnicodeError, TypeError) as error:
         raise DeviceNotFound(
             f"no RDMA port reaches {host!r}: {error}; check the address and `ip route get`, or "
             "name the device"

@@ -6,7 +6,7 @@ import errno
 from typing import TYPE_CHECKING, Any
 
 from rdmaq._handle import Handle
-from rdmaq.errors import DeviceNotFound
+from rdmaq.errors import DeviceNotFound, PairError
 from rdmaq.verbs import pointers
 from rdmaq.verbs._calls import keep_for_ever, refusals
 from rdmaq.verbs.constants import Access
@@ -96,7 +96,13 @@ class Domain(Handle):
         Raises:
             PairError: the device refuses; the text says which limit to lower.
         """
-        pair = Pair(self, settings or PairSettings(), remote)
+        settings = PairSettings() if settings is None else settings
+        if not isinstance(settings, PairSettings) or not isinstance(remote, Access):
+            raise PairError(
+                f"settings={settings!r} and remote={remote!r} make no pair: the first is a "
+                "PairSettings, the second combines members of Access"
+            )
+        pair = Pair(self, settings, remote)
         self._pairs.add(pair)
         return pair
 

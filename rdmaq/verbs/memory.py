@@ -6,6 +6,7 @@ import errno
 import resource
 import struct
 from dataclasses import dataclass
+from operator import index
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -55,6 +56,10 @@ class RemoteMemory:
         Raises:
             HandoverError: it describes no memory.
         """
+        if not isinstance(data, (bytes, bytearray)):
+            raise HandoverError(
+                f"a {type(data).__name__} describes no memory: pass the bytes that the peer sent"
+            )
         if len(data) != _REMOTE.size or data[:4] != _MAGIC:
             raise HandoverError(
                 f"what the peer sent ({len(data)} bytes) describes no memory: that is "
@@ -70,8 +75,16 @@ class RemoteMemory:
 
 
 def _bounds(part: slice, length: int) -> tuple[int, int]:
-    start = 0 if part.start is None else part.start
-    stop = length if part.stop is None else part.stop
+    if not isinstance(part, slice):
+        raise RegistrationError(
+            f"[{part!r}] is no part of memory: parts are [start:stop] in bytes; "
+            "for one byte use [n : n + 1]"
+        )
+    try:
+        start = 0 if part.start is None else index(part.start)
+        stop = length if part.stop is None else index(part.stop)
+    except TypeError:
+        start, stop = 1, 0
     if part.step not in (None, 1) or not 0 <= start <= stop <= length:
         raise RegistrationError(
             f"[{part.start}:{part.stop}] is no part of memory of {length:,} bytes: parts are "
@@ -215,6 +228,10 @@ def _hold(buffer: Any) -> tuple[Any, bool]:
 
 
 def _checked(access: Access, *, is_readonly: bool) -> Access:
+    if not isinstance(access, Access):
+        raise RegistrationError(
+            f"access={access!r} is none: combine members of Access (Access.REMOTE_READ | ...)"
+        )
     writes = Access.LOCAL_WRITE | Access.REMOTE_WRITE | Access.REMOTE_ATOMIC
     if not is_readonly:
         return access | Access.LOCAL_WRITE

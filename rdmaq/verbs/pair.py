@@ -197,6 +197,11 @@ class Pair(OneSided, Handle):
             raise PairError(
                 f"{self.facts} is connected already: a queue pair connects once; make another"
             )
+        if not isinstance(remote, PairAddress):
+            raise PairError(
+                f"{self.facts} cannot be connected to a {type(remote).__name__}: it takes the "
+                "peer's PairAddress (PairAddress.from_bytes(what the peer sent))"
+            )
         agreement = states.agree(self.address, remote)
         self.remote = remote
         device, settings = self.domain.device, self.settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from ipaddress import IPv6Address
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -114,6 +115,16 @@ def test_parts_of_remote_memory_stay_inside() -> None:
     memory = RemoteMemory(address=1000, length=100, rkey=7)
     assert memory[10:30] == RemoteMemory(address=1010, length=20, rkey=7)
     assert memory[:] == memory
-    for part in (slice(0, 101), slice(-1, None), slice(5, 4), slice(0, 10, 2)):
+    places: list[Any] = [slice(0, 101), slice(-1, None), slice(5, 4), slice(0, 10, 2)]
+    for part in [*places, slice("a", 5)]:
         with pytest.raises(RegistrationError, match=r"is no part of memory of 100 bytes: .*; "):
             memory[part]
+    with pytest.raises(RegistrationError, match=r"\[3\] is no part .*; for one byte"):
+        memory[3]  # type: ignore[index]
+
+
+@pytest.mark.parametrize("kind", [PairAddress, RemoteMemory])
+@pytest.mark.parametrize("data", [None, 7, "RQPA"])
+def test_what_is_no_bytes_is_refused_in_words(kind: Any, data: Any) -> None:
+    with pytest.raises(HandoverError, match=r"pass the bytes that the peer sent"):
+        kind.from_bytes(data)

@@ -117,6 +117,12 @@ def test_what_is_no_buffer_in_one_piece_is_refused_in_words(
         register(domain, buffer)
 
 
+def test_access_that_is_none_is_refused_in_words(domain: FakeDomain) -> None:
+    for access in (None, "read", 4):
+        with pytest.raises(RegistrationError, match=r"combine members of Access"):
+            register(domain, bytearray(8), access)  # type: ignore[arg-type]
+
+
 def test_bytearray_cannot_move_while_it_is_registered(domain: FakeDomain) -> None:
     buffer = bytearray(64)
     with register(domain, buffer), pytest.raises(BufferError):
