@@ -59,6 +59,7 @@ struct rq_py_batch {
 
 /* Set once, when the module is made: there is one interpreter. */
 extern PyTypeObject *rq_py_receiver_type;
+extern PyObject *rq_py_dtype_name; /* "dtype" */
 
 extern PyType_Spec rq_py_batch_spec, rq_py_sender_spec, rq_py_receiver_spec, rq_py_iterator_spec;
 

@@ -2,6 +2,7 @@
 #include "python/hot.h"
 
 PyTypeObject *rq_py_receiver_type;
+PyObject *rq_py_dtype_name;
 
 static int hot_exec(PyObject *module) {
     if (PyInterpreterState_GetID(PyInterpreterState_Get()) != 0) {
@@ -10,6 +11,8 @@ static int hot_exec(PyObject *module) {
                         "belong to the main one; use a process instead");
         return -1;
     }
+    rq_py_dtype_name = PyUnicode_InternFromString("dtype");
+    if (rq_py_dtype_name == NULL) return -1;
     PyType_Spec *specs[] = {&rq_py_batch_spec, &rq_py_sender_spec, &rq_py_receiver_spec,
                             &rq_py_iterator_spec};
     for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {

@@ -96,7 +96,7 @@ static PyObject *sender_send(PyObject *object, PyObject *message) {
 /* 1: a contiguous 1-D array whose type and dtype are known; release the view. 0: Python looks. */
 static int lend_records(struct sender *self, PyObject *records, Py_buffer *view) {
     if (self->record_bytes == 0 || (PyObject *)Py_TYPE(records) != self->known_type) return 0;
-    PyObject *dtype = PyObject_GetAttrString(records, "dtype");
+    PyObject *dtype = PyObject_GetAttr(records, rq_py_dtype_name);
     int is_known = dtype != NULL && dtype == self->known_dtype;
     Py_XDECREF(dtype);
     if (!is_known || PyObject_GetBuffer(records, view, PyBUF_ND) != 0) {
