@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import types
 
 from rdmaq.errors import UnsupportedTransport
@@ -14,9 +13,6 @@ def grpc() -> types.ModuleType:
     Raises:
         UnsupportedTransport: it is not installed.
     """
-    # Its core writes each failed handshake to standard error, where strangers could fill a disk;
-    # what matters comes back as a status, and in our own words.
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         import grpc as module
         import grpc_health.v1.health
