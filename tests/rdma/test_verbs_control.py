@@ -149,6 +149,35 @@ def test_port_that_goes_down_is_told_while_other_threads_run(
         assert verbs.EventKind.PORT_ACTIVE in kinds
 
 
+def test_gid_that_comes_and_goes_is_told(rdma_wire: RdmaWire) -> None:
+    """An address more on the interface below, as a host's network may change at any time."""
+    left, address = rdma_wire.left, "10.99.77.1"
+
+    def ip(word: str) -> None:
+        words = ["/usr/sbin/ip", "address", word, f"{address}/32", "dev", left.interface]
+        subprocess.run(words, check=True)
+
+    def told(device: verbs.Device) -> bool:
+        return any(e.kind == verbs.EventKind.GID_CHANGE for e in device.events.poll(timeout=30))
+
+    with opened(left) as device:
+        ip("add")
+        try:
+            assert told(device)
+            (port,) = verbs.ports(device=left.name)
+            (new,) = [gid for gid in port.gids if str(gid.address) == address and "v2" in gid.kind]
+            other = verbs.open(left.name, gid_index=new.index)
+            assert other.gid_now() == new
+        finally:
+            ip("del")
+        with other:
+            assert told(device)
+            assert other.gid_now() is None
+            assert any(f"{address} " in text and "is gone" in text for text in other.changes(256))
+        assert device.gid_now() == device.gid
+        assert device.changes(256) == []
+
+
 _LOCKED = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_MEMLOCK, (1 << 20, 1 << 20))
