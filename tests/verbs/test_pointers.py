@@ -130,6 +130,33 @@ def test_struct_at_the_edge_of_mapped_memory_is_an_error_and_no_crash() -> None:
     assert pointers.read_memory(second - 16, 16) == bytes(16)
 
 
+class Official(fake.PyverbsCM):
+    """As objects of rdma-core 61 and later: a property says where the struct is."""
+
+    __slots__ = ()
+    qp_num = 17
+    qp = 0
+
+
+@pytest.mark.parametrize("is_sound", [True, False])
+def test_official_property_is_taken_where_it_is_sound_and_never_touched_else(
+    laid: Laid, monkeypatch: pytest.MonkeyPatch, is_sound: bool
+) -> None:
+    """Before release 61 a property of that name turned the pointer into an object, and crashed."""
+    touched: list[None] = []
+
+    def says(_: object) -> int:
+        touched.append(None)
+        return ctypes.addressof(laid.qp_struct)
+
+    monkeypatch.setattr(Official, "qp", property(says))
+    monkeypatch.setattr(pointers, "_has_sound_properties", lambda _: is_sound)
+    official = Official(laid.qp if not is_sound else 0.0)
+    laid.qp = official
+    assert laid.find_qp() == ctypes.addressof(laid.qp_struct)
+    assert bool(touched) is is_sound
+
+
 def test_object_of_another_kind_is_refused() -> None:
     with pytest.raises(VerbsUnavailable, match=r"is not a PyverbsCM"):
         pointers.pointer_of(object())
