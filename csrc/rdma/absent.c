@@ -102,3 +102,44 @@ int rq_pair_close(struct rq_pair *pair) {
 void rq_pair_forget(struct rq_pair *pair) { (void)pair; }
 
 void rq_pair_free(struct rq_pair *pair) { (void)pair; }
+
+int rq_progress_start(struct rq_progress **progress_out) {
+    *progress_out = NULL;
+    return -ENOSYS;
+}
+
+void rq_progress_stop(struct rq_progress *progress) { (void)progress; }
+
+int rq_lane_open(struct rq_progress *progress, struct rq_pair *pair, uint32_t waiting_max,
+                 struct rq_lane **lane_out) {
+    (void)progress, (void)pair, (void)waiting_max;
+    *lane_out = NULL;
+    return -ENOSYS;
+}
+
+int rq_lane_submit(struct rq_lane *lane, const struct rq_op *ops, uint32_t op_count) {
+    (void)lane, (void)ops, (void)op_count;
+    return -ENOSYS;
+}
+
+int rq_lane_grant(struct rq_lane *lane, uint32_t receive_count) {
+    (void)lane, (void)receive_count;
+    return -ENOSYS;
+}
+
+int rq_lane_take(struct rq_lane *lane, struct rq_done *done, uint32_t done_count_max) {
+    (void)lane, (void)done, (void)done_count_max;
+    return -ENOSYS;
+}
+
+int rq_lane_fd(struct rq_lane *lane) {
+    (void)lane;
+    return -ENOSYS;
+}
+
+int rq_lane_close(struct rq_lane *lane) {
+    (void)lane;
+    return -ENOSYS;
+}
+
+void rq_lane_free(struct rq_lane *lane) { (void)lane; }

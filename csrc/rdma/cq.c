@@ -69,7 +69,17 @@ int rq_cq_clear(struct rq_cq *cq) {
     return result;
 }
 
-void rq_cq_read_stats(struct rq_cq *cq, struct rq_cq_stats *out) { *out = cq->stats; }
+void rq_cq_read_stats(struct rq_cq *cq, struct rq_cq_stats *out) {
+    const struct rq_cq_tallies *tallies = &cq->tallies;
+    *out = (struct rq_cq_stats){
+        .completions = rq_tally_of(&tallies->completions),
+        .strays = rq_tally_of(&tallies->strays),
+        .polls = rq_tally_of(&tallies->polls),
+        .arms = rq_tally_of(&tallies->arms),
+        .sleeps = rq_tally_of(&tallies->sleeps),
+        .events = rq_tally_of(&tallies->events),
+    };
+}
 
 const uint64_t *rq_cq_special(struct rq_cq *cq) { return &cq->special; }
 
@@ -100,9 +110,17 @@ void rq_cq_forget(struct rq_cq *cq) {
     atomic_store_explicit(&cq->poll.is_closing, 1, memory_order_relaxed);
 }
 
-void rq_cq_free(struct rq_cq *cq) {
-    if (cq == NULL) return;
+void rq_cq_really_free(struct rq_cq *cq) {
     close(cq->wake_fd);
     pthread_mutex_destroy(&cq->mutex);
     free(cq);
+}
+
+void rq_cq_free(struct rq_cq *cq) {
+    if (cq == NULL) return;
+    pthread_mutex_lock(&cq->mutex);
+    cq->is_freed = 1; /* its last pair takes it along: a collector of garbage knows no order */
+    uint32_t pair_count = cq->pair_count;
+    pthread_mutex_unlock(&cq->mutex);
+    if (pair_count == 0) rq_cq_really_free(cq);
 }

@@ -153,16 +153,17 @@ int rq_pair_abandon(struct rq_pair *pair, struct rq_done *done, uint32_t done_co
 
 void rq_pair_read_stats(struct rq_pair *pair, struct rq_pair_stats *out) {
     *out = (struct rq_pair_stats){
-        .posted = atomic_load_explicit(&pair->posted, memory_order_acquire) - pair->covers,
-        .reported =
-            atomic_load_explicit(&pair->reported, memory_order_acquire) - pair->covers_reported,
-        .doorbells = pair->doorbells,
-        .signalled = pair->signalled,
-        .covers = pair->covers,
+        .posted =
+            atomic_load_explicit(&pair->posted, memory_order_acquire) - rq_tally_of(&pair->covers),
+        .reported = atomic_load_explicit(&pair->reported, memory_order_acquire) -
+                    rq_tally_of(&pair->covers_reported),
+        .doorbells = rq_tally_of(&pair->doorbells),
+        .signalled = rq_tally_of(&pair->signalled),
+        .covers = rq_tally_of(&pair->covers),
         .receives_posted = atomic_load_explicit(&pair->receives_posted, memory_order_acquire),
         .receives_completed = atomic_load_explicit(&pair->receives_completed, memory_order_acquire),
         .receives_granted = atomic_load_explicit(&pair->receives_granted, memory_order_relaxed),
-        .receives_used = pair->receives_used,
+        .receives_used = rq_tally_of(&pair->receives_used),
         .is_broken = pair->is_broken,
         .last_error = pair->last_error,
     };
@@ -189,8 +190,9 @@ void rq_pair_free(struct rq_pair *pair) {
     pthread_mutex_lock(&cq->mutex);
     atomic_store_explicit(&cq->pairs[pair->index], NULL, memory_order_relaxed);
     cq->entries_promised -= pair->entry_count;
-    cq->pair_count--;
+    int is_last = --cq->pair_count == 0 && cq->is_freed;
     pthread_mutex_unlock(&cq->mutex);
     if (error == 0) rq_handle_leave(&cq->poll);
+    if (is_last) rq_cq_really_free(cq);
     release(pair);
 }

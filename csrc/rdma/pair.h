@@ -51,21 +51,26 @@ struct rq_pair {
     _Alignas(128) struct rq_handle post;
     _Atomic uint64_t posted; /* requests, covers among them */
     uint64_t reported_seen;
-    uint64_t receives_used;
-    uint64_t doorbells;
-    uint64_t signalled;
-    uint64_t covers;
+    _Atomic uint64_t receives_used;
+    _Atomic uint64_t doorbells; /* these are counted by the poster, and read by anybody */
+    _Atomic uint64_t signalled;
+    _Atomic uint64_t covers;
     _Atomic uint64_t receives_posted;
-    uint32_t is_broken;
-    uint32_t last_error;
+    _Atomic uint32_t is_broken;
+    _Atomic uint32_t last_error;
     _Atomic uint64_t receives_granted; /* any thread adds */
 
     /* The poller's. */
     _Alignas(128) _Atomic uint64_t reported; /* requests before it are done, their slots free */
     _Atomic uint64_t receives_completed;
-    uint64_t covers_reported;
+    _Atomic uint64_t covers_reported;
     uint8_t has_failed; /* an error completion was seen */
     uint8_t implied;    /* outcome of requests that a later completion passes over */
+};
+
+/* As rq_cq_stats: counted by the poller, read by anybody. */
+struct rq_cq_tallies {
+    _Atomic uint64_t completions, strays, polls, arms, sleeps, events;
 };
 
 struct rq_cq {
@@ -81,14 +86,25 @@ struct rq_cq {
     int is_armed;     /* for one event that has not been taken yet */
     int error;        /* of the device: polling is over */
     uint64_t special; /* reports that are of receives, or not OK */
-    struct rq_cq_stats stats;
+    struct rq_cq_tallies tallies;
 
     pthread_mutex_t mutex; /* opening and freeing pairs */
     uint32_t entry_count;
     uint32_t entries_promised;
     uint32_t pair_count;
+    int is_freed;
     _Atomic(struct rq_pair *) pairs[]; /* by index */
 };
+
+/* A counter has one writer, so no read-modify-write is needed. */
+static inline void rq_tally(_Atomic uint64_t *counter, uint64_t amount) {
+    atomic_store_explicit(counter, atomic_load_explicit(counter, memory_order_relaxed) + amount,
+                          memory_order_relaxed);
+}
+
+static inline uint64_t rq_tally_of(const _Atomic uint64_t *counter) {
+    return atomic_load_explicit(counter, memory_order_relaxed);
+}
 
 /* Each request may have its completion in the queue at once, since a flush completes the
  * unsignalled ones, too; so may each receive. The cover's slot is one of send_count. */
@@ -113,6 +129,9 @@ int rq_cq_fetch(struct rq_cq *cq);
 /* The same report for all that is outstanding, as far as done reaches. */
 uint32_t rq_pair_report_until(struct rq_pair *pair, uint64_t until, uint32_t outcome,
                               struct rq_done *done, uint32_t done_count_max);
+
+/* cq.c: when it was freed and its last pair is. */
+void rq_cq_really_free(struct rq_cq *cq);
 
 /* torn.c: the provider took only a part of a chain. Returns what rq_pair_post shall. */
 int rq_pair_settle_torn(struct rq_pair *pair, uint64_t first, uint32_t count,

@@ -20,7 +20,7 @@ uint32_t rq_pair_report_until(struct rq_pair *pair, uint64_t until, uint32_t out
     uint64_t at = atomic_load_explicit(&pair->reported, memory_order_relaxed);
     while (at != until) {
         if (pair->slots[at & pair->slot_mask].opcode == RQ_OP_COVER) {
-            pair->covers_reported++;
+            rq_tally(&pair->covers_reported, 1);
             at++;
             continue;
         }
@@ -51,7 +51,7 @@ static int settle_send(struct rq_cq *cq, struct rq_pair *pair, const struct ibv_
     uint64_t posted = atomic_load_explicit(&pair->posted, memory_order_acquire);
     uint64_t number = reported + rq_wr_distance(wc->wr_id, reported);
     if (number >= posted) {
-        cq->stats.strays++;
+        rq_tally(&cq->tallies.strays, 1);
         return 1;
     }
     if (wc->status != IBV_WC_SUCCESS) note_failure(pair, wc->status);
@@ -81,7 +81,7 @@ static int settle_receive(struct rq_cq *cq, struct rq_pair *pair, const struct i
     uint64_t posted = atomic_load_explicit(&pair->receives_posted, memory_order_acquire);
     uint64_t number = completed + rq_wr_distance(wc->wr_id, completed);
     if (number >= posted) {
-        cq->stats.strays++;
+        rq_tally(&cq->tallies.strays, 1);
         return 1;
     }
     for (; completed <= number; completed++) { /* receives complete in order: none is passed over */
@@ -122,7 +122,7 @@ static int settle(struct rq_cq *cq, const struct ibv_wc *wc, struct rq_done *don
         if (kind == RQ_WR_SEND) return settle_send(cq, pair, wc, done, done_count_max, count);
         if (kind == RQ_WR_RECEIVE) return settle_receive(cq, pair, wc, done, done_count_max, count);
     }
-    cq->stats.strays++;
+    rq_tally(&cq->tallies.strays, 1);
     return 1;
 }
 
@@ -131,12 +131,12 @@ int rq_cq_fetch(struct rq_cq *cq) {
     cq->wc_at = cq->wc_count = 0;
     if (cq->error != 0) return 0;
     int found = ibv_poll_cq(cq->cq, RQ_WC_BATCH, cq->wc);
-    cq->stats.polls++;
+    rq_tally(&cq->tallies.polls, 1);
     if (found < 0)
         cq->error = -EIO;
     else
         cq->wc_count = (uint32_t)found;
-    cq->stats.completions += cq->wc_count;
+    rq_tally(&cq->tallies.completions, cq->wc_count);
     return found > 0;
 }
 

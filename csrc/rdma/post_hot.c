@@ -111,7 +111,7 @@ static inline uint32_t within_credit(struct rq_pair *pair, const struct rq_op *o
 }
 
 static int post_chain(struct rq_pair *pair, const struct rq_op *ops, uint32_t op_count) {
-    if (pair->is_broken) return -EIO;
+    if (atomic_load_explicit(&pair->is_broken, memory_order_relaxed)) return -EIO;
     uint64_t first = atomic_load_explicit(&pair->posted, memory_order_relaxed);
     uint64_t receives_wanted, signals = 0;
     uint32_t count = within_credit(pair, ops, room(pair, first, op_count), &receives_wanted);
@@ -130,12 +130,12 @@ static int post_chain(struct rq_pair *pair, const struct rq_op *ops, uint32_t op
     /* Before the doorbell: pairs with the acquire load in poll_hot.c, where a completion may be
      * seen before ibv_post_send returns. */
     atomic_store_explicit(&pair->posted, first + count, memory_order_release);
-    pair->receives_used += receives_wanted;
-    pair->doorbells++;
+    rq_tally(&pair->receives_used, receives_wanted);
+    rq_tally(&pair->doorbells, 1);
     int error = ibv_post_send(pair->qp, head, &refused);
     last->next = next;
     if (error != 0) return rq_pair_settle_torn(pair, first, count, refused, error);
-    pair->signalled += signals;
+    rq_tally(&pair->signalled, signals);
     return (int)count;
 }
 

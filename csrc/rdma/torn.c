@@ -21,15 +21,15 @@ static int cover(struct rq_pair *pair, uint64_t number) {
     request->next = NULL;
     pair->slots[index] = (struct rq_slot){.opcode = RQ_OP_COVER, .is_signalled = 1};
     atomic_store_explicit(&pair->posted, number + 1, memory_order_release);
-    pair->doorbells++;
+    rq_tally(&pair->doorbells, 1);
     int error = ibv_post_send(pair->qp, request, &refused);
     request->next = next;
     if (error != 0) {
         atomic_store_explicit(&pair->posted, number, memory_order_release);
         return -error;
     }
-    pair->signalled++;
-    pair->covers++;
+    rq_tally(&pair->signalled, 1);
+    rq_tally(&pair->covers, 1);
     return 0;
 }
 
@@ -54,9 +54,9 @@ int rq_pair_settle_torn(struct rq_pair *pair, uint64_t first, uint32_t count,
     for (uint32_t i = 0; i < count; i++) {
         const struct rq_slot *slot = &pair->slots[(first + i) & pair->slot_mask];
         if (i < taken)
-            pair->signalled += slot->is_signalled;
+            rq_tally(&pair->signalled, slot->is_signalled);
         else if (slot->opcode == RQ_OP_WRITE_WITH_IMM && !RQ_WRONG(RECEIVE_CREDIT_LOST))
-            pair->receives_used--;
+            rq_tally(&pair->receives_used, UINT64_MAX); /* one less */
     }
     atomic_store_explicit(&pair->posted, first + taken, memory_order_release);
     if (taken == 0) return -error;

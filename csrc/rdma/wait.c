@@ -18,7 +18,7 @@ int rq_cq_clear_events(struct rq_cq *cq) {
     while (cq->get_event(cq->cq->channel, &whose, &context) == 0) count++;
     if (count != 0 && !RQ_WRONG(EVENT_NOT_ACKNOWLEDGED)) cq->ack_events(cq->cq, count);
     if (count != 0) cq->is_armed = 0;
-    cq->stats.events += count;
+    rq_tally(&cq->tallies.events, count);
     return (int)count;
 }
 
@@ -27,7 +27,7 @@ int rq_cq_clear_events(struct rq_cq *cq) {
 int rq_cq_arm_once(struct rq_cq *cq) {
     if (cq->get_event == NULL) return -ENOTSUP;
     if (cq->is_armed && rq_cq_clear_events(cq) == 0) return 0;
-    cq->stats.arms++;
+    rq_tally(&cq->tallies.arms, 1);
     int error = ibv_req_notify_cq(cq->cq, 0);
     cq->is_armed = error == 0;
     return error > 0 ? -error : error;
@@ -51,7 +51,7 @@ static void sleep_on_channel(struct rq_cq *cq, uint64_t wait_ns) {
                            {.fd = cq->wake_fd, .events = POLLIN}};
     struct timespec timeout = {.tv_sec = (time_t)(wait_ns / 1000000000u),
                                .tv_nsec = (long)(wait_ns % 1000000000u)};
-    cq->stats.sleeps++;
+    rq_tally(&cq->tallies.sleeps, 1);
     if (ppoll(fds, 2, &timeout, NULL) > 0 && (fds[0].revents & POLLIN)) rq_cq_clear_events(cq);
 }
 

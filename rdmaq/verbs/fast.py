@@ -80,7 +80,10 @@ class PostedPair(Reports):
                 f"cannot be used: {error_text(code)}; use at least {4} and at most "
                 f"{lib.RQ_SENDS_MAX:,} of each, and a completion queue that holds them all"
             )
-        super().__init__(queue, out[0], explain, wait_mode)
+        # Its memory goes with the last reference: a thread that holds one while the pair is closed
+        # is refused, and touches nothing that is gone.
+        handle = ffi.gc(out[0], lib.rq_pair_free)
+        super().__init__(queue, handle, explain, wait_mode)
         self._piece_bytes_max = piece_bytes_max
         self._single = ffi.new("struct rq_op[1]")
         self._single_bytes = ffi.buffer(self._single)
@@ -343,11 +346,6 @@ class PostedPair(Reports):
             self._settle(count)
         self._finish()
         self._awaiting.stop()
-
-    def free(self) -> None:
-        """After `abandon`, or `forget`."""
-        handle, self._handle = self._handle, ffi.NULL
-        lib.rq_pair_free(handle)
 
     def forget(self) -> None:
         """In a forked child: the QP is the parent's, every later call is refused."""

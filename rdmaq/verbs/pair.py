@@ -329,11 +329,8 @@ class Pair(OneSided, Handle):
                 qp.close()
         if posted is not None:
             posted.abandon()  # nothing can complete any more
-            posted.free()
         if self._queue is not None:
             self._queue.close()
-        if self._counted is not None:
-            self._counted.free()
         self._posted = self._counted = self._qp = None
 
     def _forget(self) -> None:

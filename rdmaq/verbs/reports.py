@@ -72,18 +72,13 @@ class Queue:
                 f"a completion queue of {entry_count:,} entries cannot be used: "
                 f"{error_text(code)}; use smaller depths, or install libibverbs-dev and build anew"
             )
-        self.handle = out[0]
+        self.handle = ffi.gc(out[0], lib.rq_cq_free)
         self.channel_fd = channel_fd
         self.special = lib.rq_cq_special(self.handle)
 
     def forget(self) -> None:
         """In a forked child: every later call is refused."""
         lib.rq_cq_forget(self.handle)
-
-    def free(self) -> None:
-        """After the ibv_cq was destroyed and its pair freed."""
-        handle, self.handle = self.handle, ffi.NULL
-        lib.rq_cq_free(handle)
 
 
 class Reports:

@@ -70,6 +70,14 @@ def test_verbs_program_passes(program: str, preset: str) -> None:
     assert result.returncode == 0, result.stdout
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("program", [name for name in PROGRAMS if "thread" in name])
+def test_threads_of_the_data_path_have_no_data_race(program: str) -> None:
+    """By ThreadSanitizer; the NIC's own lock orders nothing that the data path relies on."""
+    result = run("tsan", program)
+    assert result.returncode == 0, result.stdout
+
+
 @pytest.mark.parametrize(
     ("program", "mutation", "says"),
     [(program, *row) for program, rows in MUTATIONS.items() for row in rows.items()],

@@ -135,10 +135,8 @@ class End:
         self.run()
         assert self.pair.drain(5) == 0
         self.pair.abandon()
-        self.pair.free()
         library().nic_close_qp(self.qp)
         library().nic_close_cq(self.cq)
-        self.queue.free()
 
     def __enter__(self) -> End:
         return self

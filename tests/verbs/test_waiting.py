@@ -90,8 +90,6 @@ def test_forked_child_is_refused_and_the_parent_goes_on(end: End) -> None:
                 call()
             except ClosedError:
                 refused += 1
-        end.pair.free()
-        end.queue.free()
         os._exit(refused)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 2
     end.run()
