@@ -180,7 +180,7 @@ void rq_pair_forget(struct rq_pair *pair);
 /* After close or forget. */
 void rq_pair_free(struct rq_pair *pair);
 
-/* ---- progress: one C thread per node posts what waits, and polls ------------------------------ */
+/* ---- progress: one C thread per node posts what waits, and polls --------------------------- */
 #define RQ_LANE_WAITING_MAX 65536
 
 /* Sleeps on the completion channels and never enters Python. */
