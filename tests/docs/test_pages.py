@@ -21,7 +21,7 @@ PAGES = pages.names()
 # `fragment`: compiled and looked at, not run. `file=NAME`: run by test_tutorial.py, and by
 # tests/rdma/test_verbs_tutorial.py where there are RDMA devices.
 MARKS = re.compile(r"|fragment|file=\w+\.py")
-LANGUAGES = {"python", "console", "json", "c", "java", "text", ""}
+LANGUAGES = {"python", "console", "json", "yaml", "c", "java", "text", ""}
 COMMANDS: dict[str, click.Command] = {"rdmaq": rdmaq_command, "rdmaq-md": rdmaq_md}
 PATHS = re.compile(r"`((?:rdmaq|csrc|tests|scripts|ci|docs|services|examples)/[\w./*-]+)`")
 

@@ -14,6 +14,7 @@ from rdmaq import errors
 from tests.conformance.rig import SHM, TICK, Link, claim
 from tests.conformance.test_lapped import lap
 from tests.stream.raisers import NETWORK_RAISERS, REGION_RAISERS
+from tests.stream.verbs_raisers import VERBS_RAISERS
 
 TESTS = Path(__file__).parents[1]
 CLASSES = [
@@ -134,6 +135,7 @@ RAISERS: dict[type[Exception], Callable[[Link], object]] = {
     errors.ViewOverrun: view_overrun,
     **NETWORK_RAISERS,
     **REGION_RAISERS,
+    **VERBS_RAISERS,
 }
 
 
