@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,7 +15,6 @@ from tests.conformance.test_lapped import lap
 from tests.stream.raisers import NETWORK_RAISERS, REGION_RAISERS
 from tests.stream.verbs_raisers import VERBS_RAISERS
 
-TESTS = Path(__file__).parents[1]
 CLASSES = [
     member
     for _, member in inspect.getmembers(errors, inspect.isclass)
@@ -140,13 +138,11 @@ RAISERS: dict[type[Exception], Callable[[Link], object]] = {
 
 
 @pytest.mark.parametrize("kind", CLASSES, ids=lambda kind: kind.__name__)
-def test_class_is_documented_and_some_test_raises_it(kind: type[Exception]) -> None:
-    """Here, or where its fixtures are: those of verbs need a device, or one that is made up."""
+def test_class_is_documented_offered_and_raised_below(kind: type[Exception]) -> None:
+    """A new class must find its way into this file."""
     assert kind.__doc__
     assert getattr(rdmaq, kind.__name__) is kind
-    raised = re.compile(rf"raises\(\(?[^)]*\b{kind.__name__}\b")
-    tests = (path.read_text(encoding="utf-8") for path in TESTS.rglob("test_*.py"))
-    assert kind in RAISERS or any(raised.search(text) for text in tests)
+    assert kind in RAISERS
 
 
 @pytest.mark.parametrize("kind", RAISERS, ids=lambda kind: kind.__name__)
