@@ -71,8 +71,7 @@ def test_late_joiner__is_told_exactly_what_it_missed(output: str) -> None:
 
 
 def test_remote_counter__counts_every_request_once(output: str) -> None:
-    lines = sorted(output.splitlines())
-    assert lines == ["3000 requests, 300 errors", *["a worker found 100 different values"] * 3]
+    assert output == "3000 requests, 300 errors\n"
 
 
 def test_last_value_cache__reads_whole_rows_only(output: str) -> None:
