@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 class AsyncRegion:
     """`Region.aio`: each method is its namesake of `Region`, to be awaited.
 
-    Several at once are one `Region.batch()`, which can be awaited, too.
+    Several at once are one `Region.batch()`, which can be awaited, too. One that is cancelled ends
+    when nothing of it is under way any more: arrays are yours again then, as otherwise.
     """
 
     __slots__ = ("_region",)

@@ -93,7 +93,7 @@ class Batch:
 
     async def _run_async(self) -> list[Any]:
         ops = self._prepared()
-        self._region.check_code(await self._region.channel.run_async(ops))
+        self._region.check_code(await self._region.channel.run_async(ops, self._keep))
         return [result(ops) for result in self._results]
 
     def _prepared(self) -> npt.NDArray[Any]:

@@ -43,8 +43,12 @@ class Channel(Protocol):
     def run(self, ops: npt.NDArray[Any]) -> int:
         """Does the operations in order, all or none; atomics leave their result in `ops`."""
 
-    async def run_async(self, ops: npt.NDArray[Any]) -> int:
-        """The same without holding up the event loop."""
+    async def run_async(self, ops: npt.NDArray[Any], lent: object) -> int:
+        """The same without holding up the event loop.
+
+        `lent` owns the memory that `ops` names: it is kept until nothing is under way any more,
+        and so is the caller, also when it is cancelled meanwhile.
+        """
 
     def read_rows(
         self,
@@ -99,11 +103,24 @@ class ShmChannel:
         pointer = ffi.cast("struct rq_region_op *", ops.ctypes.data)
         return int(lib.rq_region_run(self.handle, pointer, len(ops), self._bad_index))
 
-    async def run_async(self, ops: npt.NDArray[Any]) -> int:
+    async def run_async(self, ops: npt.NDArray[Any], lent: object) -> int:
         """See `Channel`: what takes long is copied by a thread of the loop's executor."""
         if int(ops["length_bytes"].sum()) <= _INLINE_BYTES_MAX:
             return self.run(ops)
-        return await asyncio.get_running_loop().run_in_executor(None, self.run, ops)
+        # The thread keeps `lent`, too: a loop that is thrown away ends us without our consent.
+        running = asyncio.get_running_loop().run_in_executor(None, self._run_lent, ops, lent)
+        cancelled: asyncio.CancelledError | None = None
+        while not running.done():
+            try:
+                await asyncio.shield(running)
+            except asyncio.CancelledError as error:  # a copy cannot be called back
+                cancelled = error
+        if cancelled is not None:
+            raise cancelled
+        return running.result()
+
+    def _run_lent(self, ops: npt.NDArray[Any], _lent: object) -> int:
+        return self.run(ops)
 
     def read_rows(
         self,

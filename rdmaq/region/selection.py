@@ -75,6 +75,12 @@ class Layout:
         return Selection(view.shape, view.dtype, run_bytes, offsets.reshape(-1).view(np.uint64))
 
     def _view(self, index: Index, field: str | None) -> npt.NDArray[Any]:
+        if field is not None and not isinstance(field, str):
+            # A list would write what stands between its fields, an index fetch what is not there.
+            raise RegionBoundsError(
+                f"field={field!r} is no name of a field: give one, and put several reads or writes "
+                "into one batch()"
+            )
         parts = index if isinstance(index, tuple) else (index,)
         for part in parts:
             is_integer = isinstance(part, int | np.integer) and not isinstance(part, bool)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from rdmaq import arguments
 from rdmaq._fast import ffi
 from rdmaq._handle import Handle
 from rdmaq.errors import RegionBoundsError, RowBusy, SchemaError
@@ -81,6 +82,7 @@ class TableReader(Handle):
         self, index: Any = ..., *, timeout: float = 1.0
     ) -> tuple[npt.NDArray[Any], npt.NDArray[np.uint64]]:
         """As `read`, and with each row how many updates it had had (0: none yet)."""
+        timeout = arguments.seconds("timeout", timeout)
         rows, shape = row_numbers(self.row_count, index, self.what)
         out = np.empty(shape, self.dtype)
         return out, self._take(rows, out, timeout).reshape(shape)
@@ -98,6 +100,7 @@ class TableReader(Handle):
         Raises:
             SchemaError, RegionBoundsError: `out` does not fit; nothing was read.
         """
+        timeout = arguments.seconds("timeout", timeout)
         rows, shape = row_numbers(self.row_count, index, self.what)
         if not isinstance(out, np.ndarray) or out.dtype != self.dtype:
             found = out.dtype if isinstance(out, np.ndarray) else type(out).__name__
@@ -114,6 +117,7 @@ class TableReader(Handle):
 
     async def read_async(self, index: Any = ..., *, timeout: float = 1.0) -> npt.NDArray[Any]:
         """`read` for event loops: other tasks run while a row is in motion."""
+        timeout = arguments.seconds("timeout", timeout)
         rows, shape = row_numbers(self.row_count, index, self.what)
         out = np.empty(shape, self.dtype)
         versions = np.empty(len(rows), np.uint64)

@@ -262,3 +262,59 @@ def test_array_that_cannot_be_read_into_is_refused(link: Link) -> None:
         for other in (np.zeros(5, "<u4"), np.zeros(8, "<u4")[::2], frozen):
             with pytest.raises(rdmaq.RegionBoundsError, match="C-contiguous"):
                 region.read_into(other)
+
+
+def test_cancelled_operation_ends_with_its_copying(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A copy cannot be called back: were the array given up before, it would go on into thin air.
+
+    The copying thread is held until the task was cancelled, and again.
+    """
+    link.node.export("large", np.ones(2 << 20, dtype="u1"))
+    region = link.peer.region("large")
+    began, go_on = threading.Event(), threading.Event()
+    run = region.channel.run
+
+    def held(ops: npt.NDArray[Any]) -> int:
+        began.set()
+        assert go_on.wait(30)
+        return run(ops)
+
+    monkeypatch.setattr(region.channel, "run", held)
+    out = np.zeros(2 << 20, dtype="u1")
+
+    async def use() -> None:
+        task = asyncio.ensure_future(region.aio.read_into(out))
+        assert await asyncio.to_thread(began.wait, 30)
+        for _ in range(2):
+            task.cancel()
+            for _ in range(10):
+                await asyncio.sleep(0)
+        assert not task.done()
+        assert not out.any()
+        go_on.set()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert out.all()
+
+    with region:
+        try:
+            asyncio.run(use())
+        finally:
+            go_on.set()
+
+
+@pytest.mark.parametrize("field", [["ts", "price"], 0, np.array([0, 1]), b"ts", slice(1)], ids=repr)
+def test_field_that_is_no_name_is_refused_and_touches_nothing(link: Link, field: Any) -> None:
+    """As an index numpy would fetch from where no memory is; as a list, write what lies between."""
+    export = link.node.export("rows", rows_of(1000), access="write")
+    with link.peer.region("rows") as region:
+        for call in (
+            lambda: region.read(slice(900, 902), field=field),
+            lambda: region.write(slice(900, 902), rows_of(2), field=field),
+            lambda: region.offset_of(900, field),
+        ):
+            with pytest.raises(rdmaq.RegionBoundsError, match="no name of a field"):
+                call()
+    np.testing.assert_array_equal(export.array, rows_of(1000))

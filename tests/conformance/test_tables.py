@@ -131,3 +131,21 @@ def test_row_that_never_rests_is_told_instead_of_torn(
             reader.read(timeout=0.01)
         with pytest.raises(rdmaq.RowBusy, match="row 2 of table 't'"):
             asyncio.run(reader.read_async(timeout=0.01))
+
+
+@pytest.mark.parametrize("timeout", [None, "1", True, float("nan")], ids=repr)
+def test_timeout_that_is_no_time_is_refused_in_words(link: Link, timeout: Any) -> None:
+    """By every way to read rows, and before anything is read."""
+    table = link.node.table("t", "<u8", rows=4)
+    table.update(..., [1, 2, 3, 4])
+    out = np.zeros(4, "<u8")
+    with link.peer.table("t") as reader:
+        for call in (
+            lambda: reader.read(timeout=timeout),
+            lambda: reader.read_versioned(timeout=timeout),
+            lambda: reader.read_into(out, timeout=timeout),
+            lambda: asyncio.run(reader.read_async(timeout=timeout)),
+        ):
+            with pytest.raises((TypeError, ValueError), match=r"^timeout=.*give seconds"):
+                call()
+    assert not out.any()
