@@ -63,7 +63,7 @@ from rdmaq.errors import (
     ViewOverrun,
 )
 from rdmaq.node import Node
-from rdmaq.peer import Peer, StreamInfo, connect
+from rdmaq.peer import Peer, connect
 from rdmaq.region.exported import Export, Table
 from rdmaq.region.grant import RegionInfo
 from rdmaq.region.region import Region
@@ -72,6 +72,7 @@ from rdmaq.stream.batch import Batch, Gap
 from rdmaq.stream.encode import MessageBlocks
 from rdmaq.stream.events import Event
 from rdmaq.stream.flow import Flow, lossy, reliable
+from rdmaq.stream.listing import StreamInfo
 from rdmaq.stream.publisher import Publisher
 from rdmaq.stream.stats import PublisherStats, SubscriptionStats
 from rdmaq.stream.subscription import Subscription

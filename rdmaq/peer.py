@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
-from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import numpy.typing as npt
 
 from rdmaq import arguments, errors
@@ -25,7 +23,7 @@ from rdmaq.shm.dial import ask, dial
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.attach import hand_over
 from rdmaq.stream.cursor import Cursor
-from rdmaq.stream.flow import Flow, lossy, reliable
+from rdmaq.stream.listing import StreamInfo, list_streams
 from rdmaq.stream.reading import OnGap, OnRestart
 from rdmaq.stream.start import Start, parse_start
 from rdmaq.stream.subscription import WAIT_MODES, Subscription, Wait
@@ -33,28 +31,6 @@ from rdmaq.stream.subscription import WAIT_MODES, Subscription, Wait
 _RETRY_SECONDS = 0.02
 # A restart is followed from inside poll and from event loops: neither may stand still for long.
 _FOLLOW_PATIENCE_SECONDS = 0.2
-_STREAMS_MAX = 100_000  # a stranger could list names for ever
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamInfo:
-    """One stream on offer.
-
-    Attributes:
-        name: its name in the node.
-        schema: dtype of its records; None: untyped.
-        capacity_bytes: of its ring.
-        flow: lossy or reliable; min_readers and timeout are the publisher's own business.
-        epoch: its incarnation: ns since 1970 when it was made.
-        next_sequence: of the next message, when asked.
-    """
-
-    name: str
-    schema: np.dtype[Any] | None
-    capacity_bytes: int
-    flow: Flow
-    epoch: int
-    next_sequence: int
 
 
 class Peer(Handle):
@@ -82,28 +58,7 @@ class Peer(Handle):
             HandoverError: it did not answer, or not in this release's form.
             AccessDenied, ClosedError: see there.
         """
-        streams: list[StreamInfo] = []
-        is_whole = False
-        while not is_whole:
-            after = streams[-1].name if streams else ""
-            with self._dial(0.0) as sock:
-                answer, unwanted = ask(sock, {"want": "streams", "after": after})
-            wire.close_all(unwanted)
-            try:
-                page = [_stream_info(stream) for stream in answer["streams"]]
-                is_whole = bool(answer["is_whole"]) or not page or page[-1].name <= after
-            except (KeyError, TypeError, ValueError, OverflowError) as error:
-                raise errors.HandoverError(
-                    f"the node at {self.address} listed its streams in an unknown form: "
-                    f"{error!r}; run the same release on both sides"
-                ) from error
-            streams += page
-            if len(streams) > _STREAMS_MAX:
-                raise errors.HandoverError(
-                    f"the node at {self.address} lists more than {_STREAMS_MAX:,} streams: is it "
-                    "really an rdmaq node?"
-                )
-        return streams
+        return list_streams(self._dial, self.address)
 
     def subscribe(
         self,
@@ -339,15 +294,3 @@ def connect(
 
 def _outlives() -> None:
     """Never raises."""
-
-
-def _stream_info(stream: dict[str, Any]) -> StreamInfo:
-    text = stream["schema"]
-    return StreamInfo(
-        name=str(stream["name"]),
-        schema=schemas.from_text(text) if text else None,
-        capacity_bytes=int(stream["capacity_bytes"]),
-        flow=reliable() if stream["is_reliable"] else lossy(),
-        epoch=int(stream["epoch"]),
-        next_sequence=int(stream["next_sequence"]),
-    )
