@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import os
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
-NODE, PEER = "node", "peer"
+AUTHORITY, NODE, PEER = "ca", "node", "peer"
+_PEER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # also a file's name
 _BACKDATED = datetime.timedelta(minutes=5)  # clocks of two hosts differ
 
 
@@ -38,14 +40,16 @@ def make(
         folder: made if it is not there; files of these names must not be there.
         hosts: names and addresses of the hosts where nodes run, besides localhost.
         days: how long the certificates are good.
-        peers: names of callers.
+        peers: names of callers, each once: of letters, digits, '.', '_' and '-', for they are the
+            files' names, too; not "ca" or "node".
         days_of: other times for some of the names, below 0 for one that has expired.
 
     Returns:
         The files.
 
     Raises:
-        CredentialsError: a file is there already, or a host's name cannot stand in a certificate.
+        CredentialsError: a file is there already, or a name cannot stand in a certificate or be a
+            file's; nothing was written.
         UnsupportedTransport: the package `cryptography` is not installed (rdmaq[net]).
     """
     try:
@@ -56,9 +60,10 @@ def make(
             f"certificates need the package cryptography: {error}; install it: pip install "
             "'rdmaq[net]'"
         ) from error
+    _check_peers(peers)
     authority_key = ec.generate_private_key(ec.SECP256R1())
     authority = _certificate("rdmaq development authority", authority_key, None, days)
-    files: dict[str, bytes] = {"ca.pem": _pem(authority)}
+    files: dict[str, bytes] = {f"{AUTHORITY}.pem": _pem(authority)}
     for name in (NODE, *peers):
         key = ec.generate_private_key(ec.SECP256R1())
         names = _names(x509, ["localhost", "127.0.0.1", "::1", *hosts]) if name == NODE else []
@@ -70,8 +75,23 @@ def make(
     return _write(folder, files)
 
 
+def _check_peers(peers: Sequence[str]) -> None:
+    """Each makes two files of its own within the folder, and none that is another's."""
+    for name in peers:
+        if not _PEER_NAME.fullmatch(name) or name in (AUTHORITY, NODE) or peers.count(name) > 1:
+            raise CredentialsError(
+                f"peer {name!r} cannot be a certificate's file: a name is 1 to 64 letters, digits, "
+                "'.', '_' or '-', beginning with a letter or digit, given once, and not "
+                f"{AUTHORITY!r} or {NODE!r}; choose another, such as 'desk-a'"
+            )
+
+
 def _names(x509: Any, hosts: Sequence[str]) -> list[Any]:
     names = []
+    if "" in hosts:
+        raise CredentialsError(
+            "host '' cannot stand in a certificate: it is empty; give DNS names and IP addresses"
+        )
     for host in dict.fromkeys(hosts):
         try:
             names.append(x509.IPAddress(ipaddress.ip_address(host)))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shlex
 from pathlib import Path
-from typing import Any
 
 import click
 
 from rdmaq import certs as certificates
+from rdmaq.command_line import FiniteRange
 from rdmaq.doctor.facts import gather
 from rdmaq.doctor.findings import BAD, NOTE, OK, examine
 from rdmaq.doctor.machine import Machine
@@ -83,7 +84,7 @@ def doctor(as_json: bool) -> int:
 )
 @click.option(
     "--days",
-    type=click.FloatRange(0.01, 3650.0),
+    type=FiniteRange(0.01, 3650.0),
     default=30.0,
     show_default=True,
     help="How long they are good.",
@@ -93,16 +94,14 @@ def certs(folder: Path, hosts: tuple[str, ...], peers: tuple[str, ...], days: fl
     written = certificates.make(folder, hosts, days=days, peers=peers)
     for path in written:
         click.echo(str(path))
-    where: dict[str, Any] = {"ca": folder / "ca.pem", "node": folder / certificates.NODE}
-    click.echo(
-        "\non the node:    export "
-        f"RDMAQ_TLS_CA={where['ca']} RDMAQ_TLS_CERTIFICATE={where['node']}.pem "
-        f"RDMAQ_TLS_KEY={where['node']}.key"
-    )
+    click.echo(f"\non the node:    {_exports(folder, certificates.NODE)}")
     for peer in peers:
-        click.echo(
-            f"as {peer!r}:    export "
-            f"RDMAQ_TLS_CA={where['ca']} RDMAQ_TLS_CERTIFICATE={folder / peer}.pem "
-            f"RDMAQ_TLS_KEY={folder / peer}.key"
-        )
+        click.echo(f"as {peer!r}:    {_exports(folder, peer)}")
     click.echo("for development: the authority's key was thrown away; keys lie unencrypted, 0600")
+
+
+def _exports(folder: Path, name: str) -> str:
+    """A line for the shell of who uses the certificate of that name."""
+    files = {"CA": "ca.pem", "CERTIFICATE": f"{name}.pem", "KEY": f"{name}.key"}
+    words = [f"RDMAQ_TLS_{what}={shlex.quote(str(folder / file))}" for what, file in files.items()]
+    return f"export {' '.join(words)}"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import shlex
 import stat
 from pathlib import Path
 
@@ -53,7 +55,10 @@ def test_files_that_are_there_are_not_overwritten(
     assert (tmp_path / "node.key").read_text() == "precious"
 
 
-@pytest.mark.parametrize("arguments", [["--host", "ü.example"], ["--days", "0"], ["--days", "x"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--host", "ü.example"], ["--host", ""], ["--days", "0"], ["--days", "x"], ["--days", "nan"]],
+)
 def test_what_cannot_stand_in_a_certificate_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
 ) -> None:
@@ -61,3 +66,31 @@ def test_what_cannot_stand_in_a_certificate_is_refused(
     assert run(["certs", str(tmp_path / "pki"), *arguments]) == 2
     assert capsys.readouterr().err.startswith("error: ")
     assert not (tmp_path / "pki").exists()
+
+
+@pytest.mark.parametrize(
+    "names",
+    [["../outside"], ["a/b"], ["/tmp/x"], [".."], [""], ["x" * 65], ["ca"], ["node"], ["a", "a"]],
+)
+def test_peer_whose_files_would_be_elsewhere_or_anothers_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], names: list[str]
+) -> None:
+    """A name is a file's name, too: none outside the folder or over the node's own."""
+    words = [word for name in names for word in ("--peer", name)]
+    assert run(["certs", str(tmp_path / "pki"), *words]) == 2
+    assert re.fullmatch(r"error: peer '.*' .+: .+; .+\n", capsys.readouterr().err)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_it_prints_is_for_a_shell_whatever_the_folder_is_called(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my pki"
+    assert run(["certs", str(folder), "--peer", "desk-a"]) == 0
+    line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("as 'desk-a'"))
+    assert shlex.split(line.partition(": ")[2]) == [
+        "export",
+        f"RDMAQ_TLS_CA={folder}/ca.pem",
+        f"RDMAQ_TLS_CERTIFICATE={folder}/desk-a.pem",
+        f"RDMAQ_TLS_KEY={folder}/desk-a.key",
+    ]
