@@ -13,6 +13,8 @@ number of readers map it read-only. This release serves one host, by shared memo
 Times are seconds, sizes are bytes; `math.inf` is a time-out that never comes. An argument of a
 wrong type raises `TypeError`, one out of range `ValueError`; what else rdmaq raises by itself
 derives from `RdmaqError`. Every text has the form "what happened: cause; cure".
+
+One-sided operations on RDMA devices are in `rdmaq.verbs`, which is imported by its own name.
 """
 
 import rdmaq._interpreter  # noqa: F401 - before all others: it refuses what they cannot run in

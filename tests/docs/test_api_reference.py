@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 import rdmaq
+from rdmaq import verbs
 
 ROOT = Path(__file__).parents[2]
 TEMPLATE = ROOT / "docs" / "api" / "module.html.jinja2"
@@ -76,7 +77,11 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         [ROOT / "scripts" / "docs", folder], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    names = {"rdmaq": "rdmaq.html", "clock": "rdmaq/clock.html"}
+    names = {
+        "rdmaq": "rdmaq.html",
+        "clock": "rdmaq/clock.html",
+        "verbs": "rdmaq/verbs.html",
+    }
     return {name: (folder / path).read_text(encoding="utf-8") for name, path in names.items()}
 
 
@@ -85,6 +90,22 @@ def test_every_public_name_has_its_place_in_the_reference(pages: dict[str, str])
     for name in names:
         page = "clock" if name.startswith("clock.") else "rdmaq"
         assert f'id="{name.removeprefix("clock.")}"' in pages[page], name
+
+
+@pytest.mark.parametrize("name", verbs.__all__)
+def test_every_public_name_of_verbs_has_its_place_too(pages: dict[str, str], name: str) -> None:
+    """With its methods and properties, except what a base of Python's own brings."""
+    assert f'id="{name}"' in pages["verbs"]
+    cls = getattr(verbs, name)
+    for member, value in vars(cls).items() if isinstance(cls, type) else ():
+        if not member.startswith("_") and (
+            inspect.isfunction(value) or isinstance(value, property)
+        ):
+            assert f'id="{name}.{member}"' in pages["verbs"], member
+
+
+def test_page_of_verbs_is_found_from_the_first_one(pages: dict[str, str]) -> None:
+    assert 'href="rdmaq/verbs.html"' in pages["rdmaq"]
 
 
 def test_what_is_internal_is_not_in_the_reference(pages: dict[str, str]) -> None:
