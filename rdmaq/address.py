@@ -45,8 +45,13 @@ def parse_address(address: str) -> str | HostPort:
             f"address {shown}: a local name is 1 to 64 letters, digits, '.', '_' or '-', "
             "beginning with a letter or digit; write for example 'local:feed'"
         )
-    if (match := _HOST_AND_PORT.fullmatch(address)) and int(match[2]) < 1 << 16:
-        return HostPort(match[1], int(match[2]))
+    if match := _HOST_AND_PORT.fullmatch(address):
+        if int(match[2]) < 1 << 16:
+            return HostPort(match[1], int(match[2]))
+        raise AddressError(
+            f"address {shown}: a port is at most 65535, not {match[2]}; write for example "
+            f"'{match[1]}:7471'"
+        )
     raise AddressError(
         f"address {shown} cannot be read: it has no known form; write 'local:NAME' for this host, "
         "or 'HOST:PORT' ('[::1]:7471' for IPv6) for others"

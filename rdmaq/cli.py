@@ -18,7 +18,7 @@ from rdmaq.rig.cli import rig
 _INTERRUPTED = 130
 
 
-@click.group(invoke_without_command=True)
+@click.group(invoke_without_command=True, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(rdmaq.__version__, prog_name="rdmaq", message="%(prog)s %(version)s")
 @click.pass_context
 def cli(context: click.Context) -> None:

@@ -47,3 +47,18 @@ def test_number_that_is_none_is_refused(number: str) -> None:
     with pytest.raises(click.BadParameter):
         FiniteRange().convert(number, None, None)
     assert FiniteRange().convert("1.5", None, None) == 1.5
+
+
+@pytest.mark.parametrize("words", ["", "-h", "rig", "rig -h", "bench", "streams -h", "rig exec -h"])
+def test_help_is_told_to_who_asks_and_to_who_names_no_command(
+    words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(words.split()) == 0
+    output, errors = capsys.readouterr()
+    assert output.startswith("Usage: rdmaq ")
+    assert errors == ""
+
+
+def test_port_that_none_can_be_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["streams", "feed-1:99999"]) == 2
+    assert re.search(r"a port is at most 65535, not 99999; .*feed-1:7471", capsys.readouterr().err)

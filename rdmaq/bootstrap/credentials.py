@@ -157,11 +157,15 @@ def check_allowed(host: str, credentials: Credentials, *, is_node: bool) -> None
     has_tls = credentials.has_server_tls if is_node else credentials.has_client_tls
     if has_tls or credentials.insecure or is_loopback(host):
         return
-    what = "certificate_file and key_file" if is_node else "ca_file"
+    what, variables = (
+        ("certificate_file and key_file", "RDMAQ_TLS_CERTIFICATE and RDMAQ_TLS_KEY")
+        if is_node
+        else ("ca_file", "RDMAQ_TLS_CA")
+    )
     raise CredentialsError(
-        f"{host!r} is off this host and there is no TLS: pass credentials= with {what} (`rdmaq "
-        "certs FOLDER` makes them), or insecure=True if everybody on the way may read and change "
-        "what is said"
+        f"{host!r} is off this host: there is no TLS; pass credentials= with {what}, or set "
+        f"{variables} (`rdmaq certs FOLDER` makes the files), or insecure=True, RDMAQ_INSECURE=1, "
+        "if everybody on the way may read and change what is said"
     )
 
 

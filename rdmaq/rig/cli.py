@@ -55,9 +55,12 @@ def wish_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return name_option(command)
 
 
-@click.group()
-def rig() -> None:
+@click.group(invoke_without_command=True)
+@click.pass_context
+def rig(context: click.Context) -> None:
     """Real RDMA on any machine: SoftRoCE devices in a small virtual machine, without root."""
+    if context.invoked_subcommand is None:
+        click.echo(context.get_help())
 
 
 def _kernel_path(kernel: str | None) -> str | None:
