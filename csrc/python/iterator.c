@@ -49,8 +49,13 @@ static int iterator_init(PyObject *object, PyObject *args, PyObject *Py_UNUSED(k
 static PyObject *iterator_next(PyObject *object) {
     struct iterator *self = iterator_of(object);
     if (self->receiver == NULL) return NULL;
-    PyObject *batch = rq_py_receive((struct rq_py_receiver *)self->receiver, &self->wish);
-    if (batch == NULL && PyErr_ExceptionMatches(self->end)) PyErr_Clear();
+    /* Held: a signal's handler may make us iterate over something else. */
+    PyObject *receiver = Py_NewRef(self->receiver), *end = Py_NewRef(self->end);
+    struct rq_py_wish wish = self->wish;
+    PyObject *batch = rq_py_receive((struct rq_py_receiver *)receiver, &wish);
+    if (batch == NULL && PyErr_ExceptionMatches(end)) PyErr_Clear();
+    Py_DECREF(receiver);
+    Py_DECREF(end);
     if (batch != Py_None) return batch;
     Py_DECREF(batch);
     return NULL;

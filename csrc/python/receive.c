@@ -50,13 +50,42 @@ static int take(struct rq_py_receiver *self, uint32_t count_max, uint64_t wait_n
  * signals that came until now: should one raise, the batch is kept for the next poll.
  */
 static PyObject *deliver(struct rq_py_receiver *self, int count) {
-    self->undelivered = count;
     PyObject *batch = rq_py_make_batch(self, (uint32_t)count);
     if (batch == NULL) return NULL;
     self->undelivered = 0;
     if (PyErr_CheckSignals() == 0) return batch;
     rq_py_replace(&self->kept, batch);
     return NULL;
+}
+
+static PyObject *ask(struct rq_py_receiver *self, int status) {
+    return PyObject_CallMethod((PyObject *)self, "_answer", "(iy#)", status, &self->poll.batch,
+                               (Py_ssize_t)sizeof(self->poll.batch));
+}
+
+/* Python makes a batch of the gap, or the exception that tells of it, or None: it is skipped. Only
+ * then it is told: a handler that raises meanwhile leaves it for the next poll. */
+static PyObject *tell_gap(struct rq_py_receiver *self) {
+    PyObject *answer = PyErr_CheckSignals() == 0 ? ask(self, RQ_POLL_GAP) : NULL;
+    if (answer == NULL) return NULL;
+    self->undelivered = 0;
+    if (!PyExceptionInstance_Check(answer)) return answer;
+    PyErr_SetObject((PyObject *)Py_TYPE(answer), answer);
+    Py_DECREF(answer);
+    return NULL;
+}
+
+/* The ring has given it away already: whatever fails here, the next poll tries again. */
+static PyObject *hand_over(struct rq_py_receiver *self, int status) {
+    self->undelivered = status;
+    return status > 0 ? deliver(self, status) : tell_gap(self);
+}
+
+PyObject *rq_py_take_undelivered(struct rq_py_receiver *self) {
+    PyObject *kept = self->kept;
+    self->kept = NULL;
+    if (kept != NULL) return kept;
+    return self->undelivered != 0 ? hand_over(self, self->undelivered) : Py_NewRef(Py_None);
 }
 
 /* What Python makes of a status: NULL with an exception, a batch that holds a gap, or None: go on.
@@ -71,8 +100,7 @@ static PyObject *explain(struct rq_py_receiver *self, int status) {
         return rq_py_make_room(self, self->count_max, self->poll.batch.payload_bytes) == 0
                    ? Py_NewRef(Py_None)
                    : NULL;
-    return PyObject_CallMethod((PyObject *)self, "_answer", "(iy#)", status, &self->poll.batch,
-                               (Py_ssize_t)sizeof(self->poll.batch));
+    return ask(self, status);
 }
 
 static int prepare(struct rq_py_receiver *self, const struct rq_py_wish *wish) {
@@ -86,7 +114,11 @@ static int prepare(struct rq_py_receiver *self, const struct rq_py_wish *wish) {
 }
 
 static PyObject *receive_inside(struct rq_py_receiver *self, const struct rq_py_wish *wish) {
-    if (self->undelivered != 0) return deliver(self, self->undelivered);
+    if (self->reader != NULL && !rq_handle_is_closing(&self->reader->handle)) {
+        PyObject *before = rq_py_take_undelivered(self);
+        if (before != Py_None) return before;
+        Py_DECREF(before);
+    }
     double left_seconds = wish->timeout_seconds;
     uint64_t began_ticks = 0;
     for (;;) {
@@ -96,8 +128,11 @@ static PyObject *receive_inside(struct rq_py_receiver *self, const struct rq_py_
         double slice_seconds = left_seconds < SLICE_SECONDS ? left_seconds : SLICE_SECONDS;
         uint64_t wait_ns = slice_seconds > 0 ? (uint64_t)(slice_seconds * 1e9) + 1 : 0;
         int status = take(self, wish->count_max, wait_ns);
-        if (status > 0) return deliver(self, status);
-        PyObject *answer = PyErr_CheckSignals() == 0 ? explain(self, status) : NULL;
+        PyObject *answer;
+        if (status > 0 || status == RQ_POLL_GAP)
+            answer = hand_over(self, status);
+        else
+            answer = PyErr_CheckSignals() == 0 ? explain(self, status) : NULL;
         if (answer != Py_None) return answer;
         if (began_ticks != 0)
             left_seconds = wish->timeout_seconds -
@@ -110,13 +145,7 @@ static PyObject *receive_inside(struct rq_py_receiver *self, const struct rq_py_
 PyObject *rq_py_receive(struct rq_py_receiver *self, const struct rq_py_wish *wish) {
     if (!rq_py_enter(&self->inside))
         return PyObject_CallMethod((PyObject *)self, "_refuse_entry", NULL);
-    PyObject *found = NULL;
-    if (self->kept != NULL && !rq_handle_is_closing(&self->reader->handle)) {
-        found = self->kept;
-        self->kept = NULL;
-    } else {
-        found = receive_inside(self, wish);
-    }
+    PyObject *found = receive_inside(self, wish);
     rq_py_leave(&self->inside);
     return found;
 }

@@ -1,5 +1,6 @@
 /* `Receiver`, the hot half of `Subscription`: the arguments of `poll`, and the type. */
 #include <math.h>
+#include <string.h>
 
 #include "python/receiver.h"
 
@@ -66,8 +67,12 @@ static PyObject *receiver_poll(PyObject *object, PyObject *const *args, Py_ssize
                             "poll() takes one positional argument, timeout: name the others");
     if (count == 1 && rq_py_read_timeout(args[0], &wish) != 0) return NULL;
     Py_ssize_t named = names == NULL ? 0 : PyTuple_Size(names);
-    for (Py_ssize_t i = 0; i < named; i++)
+    for (Py_ssize_t i = 0; i < named; i++) {
+        if (count == 1 &&
+            PyUnicode_CompareWithASCIIString(PyTuple_GetItem(names, i), "timeout") == 0)
+            return PyErr_Format(PyExc_TypeError, "poll() got timeout twice: give it once");
         if (read_argument(PyTuple_GetItem(names, i), args[count + i], &wish) != 0) return NULL;
+    }
     return rq_py_receive(receiver_of(object), &wish);
 }
 
@@ -80,6 +85,7 @@ static int receiver_traverse(PyObject *object, visitproc visit, void *arg) {
     Py_VISIT(self->batch_type);
     Py_VISIT(self->into);
     Py_VISIT(self->into_area);
+    Py_VISIT(self->into_dtype);
     Py_VISIT(self->kept);
     return 0;
 }
@@ -87,8 +93,8 @@ static int receiver_traverse(PyObject *object, visitproc visit, void *arg) {
 static int receiver_clear(PyObject *object) {
     struct rq_py_receiver *self = receiver_of(object);
     self->reader = NULL;
-    rq_py_drop_room(self);
     Py_CLEAR(self->kept);
+    rq_py_drop_room(self);
     Py_CLEAR(self->batch_type);
     Py_CLEAR(self->cursor);
     return 0;
@@ -131,12 +137,21 @@ static PyObject *receiver_leave(PyObject *object, PyObject *Py_UNUSED(none)) {
     Py_RETURN_NONE;
 }
 
-/* The batch that was kept for the next poll, or None. Must be called inside. */
-static PyObject *receiver_take_kept(PyObject *object, PyObject *Py_UNUSED(none)) {
+static PyObject *receiver_take_undelivered(PyObject *object, PyObject *Py_UNUSED(none)) {
+    return rq_py_take_undelivered(receiver_of(object));
+}
+
+/* _keep_gap(found): a gap that a view took out of the ring, and its user did not get. */
+static PyObject *receiver_keep_gap(PyObject *object, PyObject *args) {
     struct rq_py_receiver *self = receiver_of(object);
-    PyObject *kept = self->kept;
-    self->kept = NULL;
-    return kept != NULL ? kept : Py_NewRef(Py_None);
+    const char *found;
+    Py_ssize_t found_bytes;
+    if (!PyArg_ParseTuple(args, "y#:_keep_gap", &found, &found_bytes)) return NULL;
+    if (found_bytes != sizeof(self->poll.batch))
+        return PyErr_Format(PyExc_ValueError, "found: %zu bytes wanted", sizeof(self->poll.batch));
+    memcpy(&self->poll.batch, found, sizeof(self->poll.batch));
+    self->undelivered = RQ_POLL_GAP;
+    Py_RETURN_NONE;
 }
 
 PyDoc_STRVAR(
@@ -147,7 +162,8 @@ PyDoc_STRVAR(
     "    timeout: seconds to wait when there is nothing; None: for ever; 0: not at all.\n"
     "    max_messages: the most that the batch may hold.\n"
     "    into: your own writable buffer (typed: a contiguous array of the dtype) to copy into;\n"
-    "        `batch.data` is then a part of it, and the next poll writes over it.\n\n"
+    "        `batch.data` is then a part of it, and the next poll writes over it. Lent until you\n"
+    "        give another one or the subscription is gone: a bytearray keeps its size so long.\n\n"
     "Raises:\n"
     "    EndOfStream: the publisher closed the stream and all was delivered.\n"
     "    PublisherGone: it vanished, and all that it had published was delivered.\n"
@@ -163,7 +179,8 @@ PyDoc_STRVAR(
 
 static PyMethodDef receiver_methods[] = {
     {"poll", (PyCFunction)(void (*)(void))receiver_poll, METH_FASTCALL | METH_KEYWORDS, poll_doc},
-    {"_take_kept", receiver_take_kept, METH_NOARGS, NULL},
+    {"_take_undelivered", receiver_take_undelivered, METH_NOARGS, NULL},
+    {"_keep_gap", receiver_keep_gap, METH_VARARGS, NULL},
     {"_bind", receiver_bind, METH_VARARGS, NULL},
     {"_enter", receiver_enter, METH_NOARGS, NULL},
     {"_leave", receiver_leave, METH_NOARGS, NULL},
@@ -174,6 +191,9 @@ static PyMemberDef receiver_members[] = {
     {"_has_ended", T_BOOL, offsetof(struct rq_py_receiver, has_ended), 0, NULL},
     {"_is_inside", T_INT, offsetof(struct rq_py_receiver, inside), READONLY, NULL},
     {"_kept", T_OBJECT, offsetof(struct rq_py_receiver, kept), READONLY, NULL},
+    {"_undelivered", T_INT, offsetof(struct rq_py_receiver, undelivered), READONLY, NULL},
+    {"_undelivered_sequence", T_ULONGLONG, offsetof(struct rq_py_receiver, poll.batch.sequence),
+     READONLY, NULL},
     {NULL, 0, 0, 0, NULL},
 };
 

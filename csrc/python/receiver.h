@@ -17,9 +17,10 @@ struct rq_py_receiver {
     PyObject *scratch;     /* bytes that nobody has seen yet */
     PyObject *into;        /* the user's buffer that was used last; NULL: none */
     PyObject *into_area;   /* the same, to be sliced by records, or by bytes if untyped */
+    PyObject *into_dtype;  /* as it was found; NULL: untyped */
     Py_buffer into_view;
     PyObject *kept;        /* a batch that a signal handler's exception kept from the caller */
-    int undelivered;       /* messages copied out and not made into a batch: memory ran out */
+    int undelivered;       /* what the last poll took and nobody got: a count, or RQ_POLL_GAP */
     int is_into;           /* the last poll went to the user's buffer */
     char has_ended;        /* Python knows the end: it tells it at each poll */
     uint64_t looked_ticks; /* when Python last looked whether the publisher lives */
@@ -34,6 +35,9 @@ struct rq_py_wish {
 
 /* receive.c: what `poll` does: a batch, a gap, None, or NULL with an exception. */
 PyObject *rq_py_receive(struct rq_py_receiver *self, const struct rq_py_wish *wish);
+/* What an earlier poll took out of the ring and did not hand over; None: nothing. Must be called
+ * inside. */
+PyObject *rq_py_take_undelivered(struct rq_py_receiver *self);
 
 /* receiver.c: arguments of `poll`: 0, or -1 with an exception that says what they may be. */
 int rq_py_read_timeout(PyObject *value, struct rq_py_wish *wish);

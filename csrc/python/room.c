@@ -4,6 +4,7 @@
 #define SCRATCH_BYTES_MIN 4096u
 #define SCRATCH_BYTES_UNTYPED 262144u
 #define SCRATCH_BYTES_TYPED_MAX 4194304u
+#define INTO_FLAGS (PyBUF_WRITABLE | PyBUF_ND)
 
 static uint64_t larger(uint64_t a, uint64_t b) { return a > b ? a : b; }
 
@@ -44,6 +45,7 @@ void rq_py_drop_room(struct rq_py_receiver *self) {
     if (self->into != NULL) PyBuffer_Release(&self->into_view);
     Py_CLEAR(self->into);
     Py_CLEAR(self->into_area);
+    Py_CLEAR(self->into_dtype);
     Py_CLEAR(self->scratch);
     PyMem_Free(self->poll.notes);
     PyMem_Free(self->poll.offsets);
@@ -51,6 +53,7 @@ void rq_py_drop_room(struct rq_py_receiver *self) {
     self->poll.offsets = NULL;
     self->poll.out = NULL;
     self->count_max = 0;
+    self->undelivered = 0; /* it stood there */
 }
 
 /* Another buffer of the user's than last time: Python checks it, and says what to cut batches of.
@@ -58,8 +61,11 @@ void rq_py_drop_room(struct rq_py_receiver *self) {
 static int adopt_into(struct rq_py_receiver *self, PyObject *into) {
     PyObject *area = PyObject_CallMethod((PyObject *)self, "_check_into", "(O)", into);
     if (area == NULL) return -1;
+    PyObject *dtype = self->record_bytes != 0 ? PyObject_GetAttrString(into, "dtype") : NULL;
     Py_buffer view;
-    if (PyObject_GetBuffer(into, &view, PyBUF_WRITABLE) != 0) {
+    if ((self->record_bytes != 0 && dtype == NULL) ||
+        PyObject_GetBuffer(into, &view, INTO_FLAGS) != 0) {
+        Py_XDECREF(dtype);
         Py_DECREF(area);
         return -1;
     }
@@ -67,11 +73,30 @@ static int adopt_into(struct rq_py_receiver *self, PyObject *into) {
     self->into_view = view;
     rq_py_replace(&self->into, Py_NewRef(into));
     rq_py_replace(&self->into_area, area);
+    rq_py_replace(&self->into_dtype, dtype);
     return 0;
 }
 
+/* The buffer of last time. But numpy lets an array that is lent be made read-only, get another
+ * shape or dtype, or other memory (by `resize`): then it is looked at anew. */
+static int is_as_adopted(struct rq_py_receiver *self, PyObject *into) {
+    Py_buffer now;
+    if (into != self->into) return 0;
+    PyObject *dtype = self->record_bytes != 0 ? PyObject_GetAttrString(into, "dtype") : NULL;
+    int is_same = dtype == self->into_dtype;
+    Py_XDECREF(dtype);
+    if (!is_same || PyObject_GetBuffer(into, &now, INTO_FLAGS) != 0) {
+        PyErr_Clear();
+        return 0;
+    }
+    is_same = now.buf == self->into_view.buf && now.len == self->into_view.len &&
+              now.ndim == self->into_view.ndim;
+    PyBuffer_Release(&now);
+    return is_same;
+}
+
 int rq_py_point_at(struct rq_py_receiver *self, PyObject *into) {
-    if (into != NULL && into != self->into && adopt_into(self, into) != 0) return -1;
+    if (into != NULL && !is_as_adopted(self, into) && adopt_into(self, into) != 0) return -1;
     self->is_into = into != NULL;
     self->poll.out =
         into != NULL ? self->into_view.buf : (uint8_t *)PyBytes_AsString(self->scratch);

@@ -62,17 +62,17 @@ class Batches(BatchIterator):
         """Until the publisher's byte comes, or its death; one future a wake, none a message."""
         subscription = self._subscription
         cursor = subscription._cursor
-        if not cursor.publisher_lives():
-            subscription._lose_publisher()  # raises, unless a restart is followed
-            await asyncio.sleep(
-                _RESTART_LOOK_SECONDS if seconds is None else min(seconds, _RESTART_LOOK_SECONDS)
-            )
-            return
         subscription._enter()  # a thread that polls meanwhile would take what wakes us
         try:
-            await self._sleep_inside(loop, seconds)
+            if cursor.publisher_lives():
+                await self._sleep_inside(loop, seconds)
+                return
+            subscription._lose_publisher()  # raises, unless a restart is followed
         finally:
             subscription._leave()
+        await asyncio.sleep(
+            _RESTART_LOOK_SECONDS if seconds is None else min(seconds, _RESTART_LOOK_SECONDS)
+        )
 
     async def _sleep_inside(self, loop: asyncio.AbstractEventLoop, seconds: float | None) -> None:
         subscription = self._subscription

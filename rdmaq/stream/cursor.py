@@ -86,6 +86,7 @@ class Cursor:
             self._lent = Lent(self.wait_mode)
         lent = self._lent
         lent.make_room(count_max)
+        lent.found.last = 0  # until C tells of a gap, or of messages
         count = lib.rq_reader_borrow(self.handle, lent.poll, count_max, wait_ns)
         found, snapshot = lent.found, lent.found_bytes[:]
         if count <= 0:
@@ -97,6 +98,17 @@ class Cursor:
         pairs = np.frombuffer(lent.offsets_bytes[: 8 * count], dtype=np.uint32).reshape(-1, 2)
         area = self.segment.data[begin : begin + int(pairs[-1, 1])]
         return BorrowedBatch(self, area, snapshot, True, pairs), snapshot
+
+    def lent_gap(self) -> bytes | None:
+        """The `struct rq_batch` of the gap that the last `lend` found; None: it found none."""
+        if self._lent is None or self._lent.found.last == 0 or self._lent.found.message_count != 0:
+            return None
+        return bytes(self._lent.found_bytes)
+
+    def forget_gap(self) -> None:
+        """What an earlier `lend` found was told."""
+        if self._lent is not None:
+            self._lent.found.last = 0
 
     def give_back(self, *, consume: bool) -> int:
         """1: intact to the last moment; 0: overwritten meanwhile; -errno."""

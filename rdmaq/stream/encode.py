@@ -84,9 +84,9 @@ def payload(message: Any, dtype: np.dtype[Any] | None, name: str) -> Any:
         return _record(message, dtype, name)
     try:
         view = memoryview(message)
-    except TypeError as error:
+    except (TypeError, ValueError, BufferError) as error:
         raise SchemaError(
-            f"stream {name!r} is untyped and takes bytes, not {type(message).__name__}: "
+            f"stream {name!r} is untyped and takes bytes, not {type(message).__name__} ({error}): "
             "encode the message, or publish with a schema"
         ) from error
     return view.tobytes()

@@ -82,8 +82,10 @@ class Reading(Receiver, BareHandle):
         )
 
     def _position(self) -> int:
-        kept = self._kept  # taken out of the ring, and not delivered
-        return int(self._counts().next_sequence) if kept is None else kept.sequence
+        counts, kept = self._counts(), self._kept
+        if kept is not None:  # taken out of the ring, and not delivered
+            return kept.sequence
+        return self._undelivered_sequence if self._undelivered else int(counts.next_sequence)
 
     def _counts(self) -> Any:
         if self._is_forked:
@@ -111,15 +113,24 @@ class Reading(Receiver, BareHandle):
         try:
             ffi.from_buffer("uint8_t *", into, require_writable=True)
             view = np.frombuffer(into, dtype=np.uint8)
+            owner = into.obj if isinstance(into, memoryview) else into
         except (BufferError, TypeError, ValueError) as error:
             raise ValueError(
                 f"into= cannot be written to: {error}; give a writable contiguous array or "
                 "bytearray"
             ) from error
+        has_objects = isinstance(owner, np.ndarray) and owner.dtype.hasobject
+        if has_objects or isinstance(owner, np.ma.MaskedArray):
+            raise ValueError(
+                "into= is masked or holds Python objects: bytes written there would stay hidden, "
+                "or be taken for objects; give a plain array of the dtype, or of bytes"
+            )
         return view if dtype is None else into
 
-    def _answer(self, status: int, found: bytes) -> Batch | None:
+    def _answer(self, status: int, found: bytes) -> Batch | errors.GapError | None:
         """What a status means: a batch for the user, an exception, or None: go on.
+
+        The exception that tells of a gap is returned: once it is, the gap counts as told.
 
         Args:
             status: RQ_POLL_* or -errno.
@@ -140,14 +151,14 @@ class Reading(Receiver, BareHandle):
             raise self._finish("cut_off", self._cut_off(details.cause == lib.RQ_CUT_STALLED))
         raise self._refusal(status)
 
-    def _gap(self, details: Any, found: bytes) -> Batch | None:
+    def _gap(self, details: Any, found: bytes) -> Batch | errors.GapError | None:
         if self._on_gap == "skip":
             return None  # counted in C
         cause = _CAUSES.get(details.cause, "overrun")
         gap = Gap(details.sequence, details.last, cause, self._cursor.epoch)
         if self._on_gap == "report":
             return GapBatch.of(gap, self._cursor, found)
-        raise errors.GapError(
+        return errors.GapError(
             f"stream {self.name!r} lost sequences {gap.first} to {gap.last}: {gap.cause}; go on "
             "polling to read what follows, or subscribe with on_gap='report'",
             gap,

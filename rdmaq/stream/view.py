@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from typing import TYPE_CHECKING
 
@@ -19,7 +20,7 @@ _SLICE_SECONDS = _SLICE_NS / 1e9
 class View:
     """Context manager made by `Subscription.view`; see there."""
 
-    __slots__ = ("_count_max", "_is_lent", "_subscription", "_timeout")
+    __slots__ = ("_count_max", "_has_looked", "_is_lent", "_subscription", "_timeout")
 
     def __init__(
         self, subscription: Subscription, *, timeout: float | None, max_messages: int
@@ -28,27 +29,36 @@ class View:
         self._timeout = None if timeout is None else arguments.seconds("timeout", timeout)
         self._count_max = max_messages
         self._is_lent = False
+        self._has_looked = False
 
     def __enter__(self) -> Batch | None:
         subscription = self._subscription
+        if self._is_lent:
+            raise subscription._refusal(-errno.EALREADY)
+        self._has_looked = False
         subscription._enter()
         try:
             return self._borrow()
-        except BaseException:
+        except BaseException as error:
             # Ctrl-C after it was lent: the block that would end it never begins. Another view that
             # is open keeps what is its own.
             if self._is_lent or not subscription._cursor.is_lent:
                 self._is_lent = subscription._cursor.is_lent = False
                 subscription._cursor.give_back(consume=False)
+            gap = subscription._cursor.lent_gap() if self._has_looked else None
+            if gap is not None and not isinstance(error, errors.GapError):
+                subscription._keep_gap(gap)  # nobody was told
             raise
         finally:
             subscription._leave()
 
     def _borrow(self) -> Batch | None:
         subscription, timeout = self._subscription, self._timeout
-        if (kept := subscription._take_kept()) is not None:
-            return kept  # copied out already, by a poll that a signal's handler ended
+        if (kept := subscription._take_undelivered()) is not None:
+            return kept  # taken out already, by a poll that a signal's handler ended
         deadline = None if timeout is None else time.monotonic() + timeout
+        subscription._cursor.forget_gap()
+        self._has_looked = True
         while True:
             wait_ns = _SLICE_NS
             if deadline is not None:
@@ -59,6 +69,8 @@ class View:
                 self._is_lent = subscription._cursor.is_lent = True
                 return lent
             answer = subscription._answer(lent, found)
+            if isinstance(answer, errors.GapError):
+                raise answer
             if answer is not None:
                 return answer
             if lent == lib.RQ_POLL_NOTHING and wait_ns == 0:

@@ -261,3 +261,26 @@ def test_publisher_that_stands_still_is_told_of_while_async_iteration_sleeps(
 
         run(work())
         assert kinds == ["connected", "silent", "heard"]
+
+
+def test_event_loop_does_not_replace_a_ring_that_a_thread_reads(
+    link: Link, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its publisher is gone, and the next incarnation waits: but a thread is inside."""
+    link.publish()
+    sub = link.subscribe(on_restart="follow")
+    batches = sub.batches()
+    monkeypatch.setattr(sub._cursor, "publisher_lives", lambda: False)
+    cursor = sub._cursor
+    sub._enter()  # the thread
+
+    async def sleep() -> None:
+        await batches._sleep(asyncio.get_running_loop(), 0.0)
+
+    with pytest.raises(rdmaq.ConcurrentUse):
+        asyncio.run(sleep())
+    sub._leave()
+    assert sub._cursor is cursor
+    assert "gone" not in [event.kind for event in sub.events()]
+    asyncio.run(sleep())  # and when it has left
+    assert "gone" in [event.kind for event in sub.events()]

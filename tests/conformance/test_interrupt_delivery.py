@@ -6,10 +6,12 @@ import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
 import rdmaq
+from rdmaq.stream.reading import OnGap, Reading
 from tests.conformance.rig import TICK, Link, eventually, take, ticks_of
 
 _FOREVER_SECONDS = 1000.0
@@ -114,3 +116,65 @@ def test_what_was_kept_ends_with_close(link: Link) -> None:
     sub.close()
     with pytest.raises(rdmaq.ClosedError):
         sub.poll(0)
+
+
+@pytest.mark.parametrize("how", ["poll", "for", "view"])
+def test_gap_of_an_interrupted_wait_is_told_by_the_next_one(link: Link, how: str) -> None:
+    """A gap is out of the ring when it is found: it is told late rather than never, and once."""
+    pub, sub = link.publish(), link.subscribe(wait="sleep")
+    receive: dict[str, Callable[[], object]] = {
+        "poll": sub.poll,
+        "for": lambda: next(iter(sub)),
+        "view": lambda: sub.view().__enter__(),
+    }
+    interrupted_at_delivery(sub, lambda: pub.send_gap(1, 3), receive[how])
+    assert sub.position == 1
+    pub.send(b"later")
+    gap = take(sub).gap
+    assert gap is not None
+    assert (gap.first, gap.last, gap.cause) == (1, 3, "upstream")
+    assert sub.position == 4
+    assert take(sub).messages == [b"later"]
+    assert sub.poll(0) is None
+
+
+@pytest.mark.parametrize("on_gap", ["report", "raise", "skip"])
+@pytest.mark.parametrize("how", ["poll", "view"])
+def test_gap_survives_an_exception_while_it_is_made_known(
+    link: Link, monkeypatch: pytest.MonkeyPatch, how: str, on_gap: OnGap
+) -> None:
+    """Python makes the gap's batch: a handler may raise in the midst of that, and again."""
+    pub, sub = link.publish(), link.subscribe(on_gap=on_gap)
+    pub.send_gap(1, 3)
+    pub.send(b"later")
+    answer = Reading._gap
+    raised: list[int] = []
+
+    def interrupted(self: Reading, details: Any, found: bytes) -> Any:
+        made = answer(self, details, found)
+        if len(raised) < 2:
+            raised.append(details.sequence)
+            raise Interrupted
+        return made
+
+    def view() -> object:
+        with sub.view(0) as batch:
+            return batch
+
+    monkeypatch.setattr(Reading, "_gap", interrupted)
+    for _ in range(2):
+        with pytest.raises(Interrupted):
+            view() if how == "view" else sub.poll(0)
+        assert sub.position == 1
+    if on_gap == "raise":
+        with pytest.raises(rdmaq.GapError) as told:
+            view() if how == "view" else sub.poll(0)
+        assert (told.value.gap.first, told.value.gap.last) == (1, 3)
+    elif on_gap == "report":
+        gap = take(sub).gap
+        assert gap is not None
+        assert (gap.first, gap.last) == (1, 3)
+    assert raised == [1, 1]
+    assert take(sub).messages == [b"later"]
+    assert view() is None
+    assert sub.stats.gaps_upstream == 1

@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
-from tests.conformance.rig import Link, take_messages
+import rdmaq
+from tests.conformance.rig import TICK, Link, take, take_messages, ticks_of
 
 BAD: dict[str, tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = {
     "text": (TypeError, "timeout='1' is no time: .*; give seconds", ("1",), {}),
@@ -18,6 +20,7 @@ BAD: dict[str, tuple[type[Exception], str, tuple[Any, ...], dict[str, Any]]] = {
     "none": (ValueError, "max_messages=0: .*; leave it out", (0,), {"max_messages": 0}),
     "huge": (ValueError, "max_messages=1208925819614629174706176", (), {"max_messages": 1 << 80}),
     "unknown": (TypeError, "no argument 'limit': it takes timeout", (), {"limit": 1}),
+    "twice": (TypeError, "got timeout twice: give it once", (0,), {"timeout": 0}),
     "surplus": (TypeError, "one positional argument, timeout: name", (0, 10), {}),
 }
 
@@ -53,3 +56,78 @@ def test_time_without_an_end_is_waited_for_until_there_is_something(
     batch = sub.poll(timeout)
     assert batch is not None
     assert batch.messages == [b"x"]
+
+
+def remake(array: npt.NDArray[Any], how: str) -> None:
+    """Changes an array in place, as numpy allows it also for one that is lent."""
+    if how == "read-only":
+        array.flags.writeable = False
+    elif how == "dtype":
+        array.dtype = np.dtype("u1")  # type: ignore[misc]
+    else:
+        array.shape = (2, -1)
+
+
+@pytest.mark.parametrize("how", ["read-only", "dtype", "shape"])
+def test_array_that_was_changed_since_the_last_poll_is_looked_at_anew(link: Link, how: str) -> None:
+    """The same object, and another thing: it is refused, and nothing is lost."""
+    pub, sub = link.publish(schema=TICK), link.subscribe()
+    into = np.zeros(10, TICK)
+    for _ in range(2):
+        pub.send_batch(ticks_of(1, 4))
+    assert sub.poll(into=into) is not None
+    remake(into, how)
+    before = into.tobytes()
+    pub.send_batch(ticks_of(5, 4))
+    for _ in range(2):
+        with pytest.raises(ValueError, match=r"^into="):
+            sub.poll(0, into=into)
+    assert into.tobytes() == before
+    assert take(sub).data.tobytes() == ticks_of(5, 4).tobytes()
+
+
+def test_array_that_got_other_memory_since_the_last_poll_is_filled_there(link: Link) -> None:
+    """`resize` frees what stood there, although it is lent: nothing is written to that."""
+    pub, sub = link.publish(schema=TICK), link.subscribe()
+    into = np.zeros(100_000, TICK)  # large enough for its pages to go when it is resized
+    for count in (100_000, 3, 20):
+        into.resize(count, refcheck=False)
+        sent = ticks_of(1, 3)
+        pub.send_batch(sent)
+        batch = sub.poll(into=into)
+        assert batch is not None
+        assert batch.data.tobytes() == sent.tobytes() == into[:3].tobytes()
+
+
+@pytest.mark.parametrize(
+    "into",
+    [
+        np.array([None] * 8),
+        memoryview(np.array([None] * 8)),
+        np.ma.zeros(64, "u1"),
+    ],
+    ids=["objects", "view of objects", "masked"],
+)
+def test_buffer_that_bytes_would_spoil_is_refused_untouched(link: Link, into: Any) -> None:
+    """Bytes in the place of object pointers crash the interpreter; a mask hides what came."""
+    pub, sub = link.publish(), link.subscribe()
+    pub.send(bytes(range(1, 65)))
+    with pytest.raises(ValueError, match="into= is masked or holds Python objects"):
+        sub.poll(0, into=into)
+    assert not any(getattr(into, "obj", into).tolist())
+    assert take_messages(sub, 1) == [bytes(range(1, 65))]
+
+
+def test_buffer_that_was_released_is_refused_in_words(link: Link) -> None:
+    """To be written to, and to be sent."""
+    pub, sub = link.publish(), link.subscribe()
+    gone = memoryview(bytearray(8))
+    gone.release()
+    with pytest.raises(rdmaq.SchemaError, match="takes bytes, not memoryview"):
+        pub.send(gone)
+    with pytest.raises(rdmaq.SchemaError, match="takes bytes, not memoryview"):
+        pub.send_many([gone])
+    pub.send(b"x")
+    with pytest.raises(ValueError, match="into= cannot be written to"):
+        sub.poll(0, into=gone)
+    assert take_messages(sub, 1) == [b"x"]

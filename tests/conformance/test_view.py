@@ -179,3 +179,18 @@ def test_view_waits_for_messages_and_for_the_end(link: Link) -> None:
         assert batch is not None
     with pytest.raises(rdmaq.EndOfStream), sub.view(None):
         pytest.fail("something came after the end")
+
+
+def test_view_that_is_entered_again_stays_lent(link: Link) -> None:
+    """The second entry is refused, and the first one's check at the end is not lost by it."""
+    pub, sub = link.publish(), link.subscribe()
+    pub.send(b"first")
+    view = sub.view(0)
+    with view as batch:
+        assert batch is not None
+        with pytest.raises(rdmaq.ConcurrentUse, match="view"):
+            view.__enter__()
+        with pytest.raises(rdmaq.ConcurrentUse, match="view"):
+            sub.poll(0)
+        assert [bytes(m) for m in batch.messages] == [b"first"]
+    assert sub.poll(0) is None
