@@ -42,7 +42,7 @@ class View:
         except BaseException as error:
             # Ctrl-C after it was lent: the block that would end it never begins. Another view that
             # is open keeps what is its own.
-            if self._is_lent or not subscription._cursor.is_lent:
+            if self._is_lent or (self._has_looked and not subscription._cursor.is_lent):
                 self._is_lent = subscription._cursor.is_lent = False
                 subscription._cursor.give_back(consume=False)
             gap = subscription._cursor.lent_gap() if self._has_looked else None
@@ -65,6 +65,8 @@ class View:
                 left_seconds = min(_SLICE_SECONDS, deadline - time.monotonic())
                 wait_ns = int(left_seconds * 1e9) if left_seconds > 0 else 0
             lent, found = subscription._cursor.lend(self._count_max, wait_ns)
+            if lent == -errno.EALREADY:
+                self._has_looked = False  # what is lent is not ours, also when its end has begun
             if isinstance(lent, Batch):
                 self._is_lent = subscription._cursor.is_lent = True
                 return lent

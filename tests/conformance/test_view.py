@@ -194,3 +194,16 @@ def test_view_that_is_entered_again_stays_lent(link: Link) -> None:
             sub.poll(0)
         assert [bytes(m) for m in batch.messages] == [b"first"]
     assert sub.poll(0) is None
+
+
+def test_refused_view_does_not_end_another_one_that_is_just_ending(link: Link) -> None:
+    """Another thread's block ends: it has said so to Python, and not yet to the ring."""
+    pub, sub = link.publish(), link.subscribe()
+    pub.send(b"first")
+    with sub.view(0) as batch:
+        assert batch is not None
+        sub._cursor.is_lent = False  # as __exit__ does before it gives the batch back
+        with pytest.raises(rdmaq.ConcurrentUse, match="view"):
+            sub.view(0).__enter__()
+    assert sub.poll(0) is None
+    assert sub.stats.messages == 1
