@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -92,13 +93,23 @@ def payload(message: Any, dtype: np.dtype[Any] | None, name: str) -> Any:
     return view.tobytes()
 
 
+def is_masked(array: Any) -> bool:
+    """True for numpy's masked arrays, of which there are none before somebody imported them.
+
+    Not by `np.ma`: its first use imports, in the midst of a send, and under a lock. A child that
+    is forked just then waits for that lock for ever, where it should get `ClosedError`.
+    """
+    module = sys.modules.get("numpy.ma")
+    return module is not None and isinstance(array, module.MaskedArray)
+
+
 def _record(message: Any, dtype: np.dtype[Any], name: str) -> bytes:
     if isinstance(message, bytes | bytearray | memoryview):
         raise SchemaError(
             f"stream {name!r} carries records of {dtype}, not bytes: "
             "send a tuple or record, or publish without a schema"
         )
-    if isinstance(message, np.ma.MaskedArray):
+    if is_masked(message):
         raise SchemaError("send got a masked record: its mask would be lost; fill it first")
     if isinstance(message, np.generic | np.ndarray):
         is_fitting = message.dtype == dtype
@@ -163,7 +174,7 @@ def records(array: npt.ArrayLike, dtype: np.dtype[Any] | None, name: str) -> npt
         raise SchemaError(
             f"send_batch takes a 1-D array, this has shape {array.shape}: use ravel()"
         )
-    if isinstance(array, np.ma.MaskedArray):
+    if is_masked(array):
         raise SchemaError(
             "send_batch got a masked array: its mask would be lost; send array.filled(value)"
         )

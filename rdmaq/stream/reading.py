@@ -12,6 +12,7 @@ import numpy as np
 from rdmaq import errors
 from rdmaq._fast import Receiver, address_of, error_text, ffi, lib
 from rdmaq._handle import BareHandle
+from rdmaq.stream import encode
 from rdmaq.stream.batch import Batch, Gap, GapBatch
 from rdmaq.stream.cursor import Cursor
 from rdmaq.stream.events import Event
@@ -120,7 +121,7 @@ class Reading(Receiver, BareHandle):
                 "bytearray"
             ) from error
         has_objects = isinstance(owner, np.ndarray) and owner.dtype.hasobject
-        if has_objects or isinstance(owner, np.ma.MaskedArray):
+        if has_objects or encode.is_masked(owner):
             raise ValueError(
                 "into= is masked or holds Python objects: bytes written there would stay hidden, "
                 "or be taken for objects; give a plain array of the dtype, or of bytes"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import copy
 import os
 import pickle
+import subprocess
+import sys
 import traceback
 from collections.abc import Callable
 
@@ -167,3 +169,27 @@ def test_values_can_be_pickled(link: Link) -> None:
     gap = take(sub).gap
     for value in (gap, pub.stats, sub.stats, sub.events(), pub.flow, link.peer.streams()):
         assert pickle.loads(pickle.dumps(value)) == value
+
+
+_SENDS_OF_ALL_KINDS = """
+import sys
+import numpy as np
+import rdmaq
+
+with rdmaq.Node("local:rig") as node, node.publish("s", [("a", "<u8")], capacity="4MiB") as pub:
+    with rdmaq.connect("local:rig") as peer, peer.subscribe("s") as sub:
+        before = set(sys.modules)
+        pub.send((1,))
+        pub.send_batch([(2,)])
+        pub.send_batch(np.zeros(4, sub.schema)[::2])
+        assert len(sub.poll(0, into=np.zeros(4, sub.schema))) == 4
+        print(sorted(set(sys.modules) - before))
+"""
+
+
+@pytest.mark.usefixtures("runtime_dir")
+def test_sending_and_polling_import_nothing() -> None:
+    """An import takes a lock, which a child that is forked meanwhile never gets."""
+    command = [sys.executable, "-c", _SENDS_OF_ALL_KINDS]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.stdout, ended.stderr) == ("[]\n", "")
