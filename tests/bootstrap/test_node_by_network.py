@@ -87,12 +87,19 @@ def test_node_of_another_host_is_told_from_one_of_this(monkeypatch: pytest.Monke
         rdmaq.connect("local:x", transport="verbs")
 
 
-@pytest.mark.parametrize("address", ["host:70000", "host:", ":7471", "ho st:1", "[::1]", "a" * 300])
+@pytest.mark.parametrize("address", ["host:", ":7471", "ho st:1", "[::1]", "a" * 300])
 def test_address_that_is_none_is_refused(address: str) -> None:
     """AddressError on both sides, with the forms that there are."""
     for attempt in (rdmaq.Node, rdmaq.connect):
         with pytest.raises(rdmaq.AddressError, match="HOST:PORT"):
             attempt(address)
+
+
+def test_port_that_is_none_is_named() -> None:
+    """The form is right there: it is the number that is told."""
+    for attempt in (rdmaq.Node, rdmaq.connect):
+        with pytest.raises(rdmaq.AddressError, match=r"at most 65535, not 70000; write .*:7471"):
+            attempt("host:70000")
 
 
 def test_grpc_is_not_imported_before_it_is_used() -> None:
