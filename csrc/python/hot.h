@@ -17,7 +17,7 @@
 
 #include "ring/layout.h"
 
-#define RQ_HELD_BYTES_MAX 4096u
+#define RQ_HELD_BYTES_MAX 32768u
 #define RQ_HELD_SPIN_NS 2000u
 
 /* One thread at a time, for the whole of a call: also between the slices of its wait, when the C
