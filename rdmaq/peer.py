@@ -14,21 +14,21 @@ from rdmaq._handle import Handle
 from rdmaq.address import HostPort, check_stream_name, local_name, parse_address
 from rdmaq.bootstrap.credentials import Credentials
 from rdmaq.peer_network import TRANSPORTS, Transport, find
-from rdmaq.region import attach as regions
-from rdmaq.region.grant import ARRAY, TABLE, RegionInfo
+from rdmaq.region.attach import attach as attach_region
+from rdmaq.region.grant import ARRAY, TABLE, RegionInfo, from_message
 from rdmaq.region.region import Region
 from rdmaq.region.table_reader import TableReader
 from rdmaq.shm import wire
 from rdmaq.shm.dial import ask, dial
+from rdmaq.shm.offers import listed, taken
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.attach import hand_over
 from rdmaq.stream.cursor import Cursor
-from rdmaq.stream.listing import StreamInfo, list_streams
+from rdmaq.stream.listing import StreamInfo, stream_info
 from rdmaq.stream.reading import OnGap, OnRestart
 from rdmaq.stream.start import Start, parse_start
 from rdmaq.stream.subscription import WAIT_MODES, Subscription, Wait
 
-_RETRY_SECONDS = 0.02
 # A restart is followed from inside poll and from event loops: neither may stand still for long.
 _FOLLOW_PATIENCE_SECONDS = 0.2
 
@@ -58,7 +58,7 @@ class Peer(Handle):
             HandoverError: it did not answer, or not in this release's form.
             AccessDenied, ClosedError: see there.
         """
-        return list_streams(self._dial, self.address)
+        return listed(self._dial, self.address, "streams", stream_info)
 
     def subscribe(
         self,
@@ -139,7 +139,7 @@ class Peer(Handle):
             HandoverError: it listed them in an unknown form.
             ClosedError: this peer is closed.
         """
-        return regions.list_regions(self._dial, self.address)
+        return listed(self._dial, self.address, "regions", from_message)
 
     def region(self, name: str, *, timeout: float = 0.0) -> Region:
         """Reaches an exported array.
@@ -157,7 +157,7 @@ class Peer(Handle):
             ClosedError: this peer is closed.
         """
         check_stream_name(name)
-        info, channel = regions.attach(self._dial, name, ARRAY, timeout)
+        info, channel = attach_region(self._dial, name, ARRAY, timeout)
         return Region(info.name, info.dtype, info.shape, info.access, channel)
 
     def table(self, name: str, *, timeout: float = 0.0) -> TableReader:
@@ -172,7 +172,7 @@ class Peer(Handle):
                 for `region`.
         """
         check_stream_name(name)
-        return TableReader(*regions.attach(self._dial, name, TABLE, timeout))
+        return TableReader(*attach_region(self._dial, name, TABLE, timeout))
 
     @property
     def transport(self) -> str:
@@ -226,19 +226,12 @@ class Peer(Handle):
         timeout: float,
         patience: float | None,
     ) -> Cursor:
-        deadline = time.monotonic() + timeout
-        while True:
-            sock = self._dial(max(0.0, deadline - time.monotonic()), patience)
-            try:
-                return hand_over(sock, request, wait_mode)
-            except errors.StreamNotFound:
-                sock.close()
-                if time.monotonic() >= deadline:
-                    raise
-                time.sleep(_RETRY_SECONDS)
-            except BaseException:
-                sock.close()
-                raise
+        return taken(
+            lambda seconds: self._dial(seconds, patience),
+            lambda sock: hand_over(sock, request, wait_mode),
+            errors.StreamNotFound,
+            timeout,
+        )
 
 
 def connect(

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from rdmaq import errors
-from rdmaq.shm import wire
-from rdmaq.shm.dial import ask
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.flow import Flow, lossy, reliable
-
-_STREAMS_MAX = 100_000  # a stranger could list names for ever
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,33 +32,12 @@ class StreamInfo:
     next_sequence: int
 
 
-def list_streams(dial: Callable[[float], Any], address: str) -> list[StreamInfo]:
-    """Asks page by page: what `Peer.streams` says."""
-    streams: list[StreamInfo] = []
-    is_whole = False
-    while not is_whole:
-        after = streams[-1].name if streams else ""
-        with dial(0.0) as sock:
-            answer, unwanted = ask(sock, {"want": "streams", "after": after})
-        wire.close_all(unwanted)
-        try:
-            page = [_stream_info(stream) for stream in answer["streams"]]
-            is_whole = bool(answer["is_whole"]) or not page or page[-1].name <= after
-        except (KeyError, TypeError, ValueError, OverflowError) as error:
-            raise errors.HandoverError(
-                f"the node at {address} listed its streams in an unknown form: {error!r}; run the "
-                "same release on both sides"
-            ) from error
-        streams += page
-        if len(streams) > _STREAMS_MAX:
-            raise errors.HandoverError(
-                f"the node at {address} lists more than {_STREAMS_MAX:,} streams: is it really an "
-                "rdmaq node?"
-            )
-    return streams
+def stream_info(stream: dict[str, Any]) -> StreamInfo:
+    """Reads what a node says of one.
 
-
-def _stream_info(stream: dict[str, Any]) -> StreamInfo:
+    Raises:
+        KeyError, TypeError, ValueError, OverflowError: it has an unknown form.
+    """
     text = stream["schema"]
     return StreamInfo(
         name=str(stream["name"]),

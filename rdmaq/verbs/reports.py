@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -81,7 +82,7 @@ class Queue:
         lib.rq_cq_forget(self.handle)
 
 
-class Reports:
+class Reports(ABC):
     """The reporting half of `PostedPair`: one thread, or one event loop, waits at a time."""
 
     __slots__ = (
@@ -107,8 +108,9 @@ class Reports:
         self.watchdog: Watchdog | None = None
         self._awaiting = Awaiting(self, queue)
 
+    @abstractmethod
     def _post_backlog(self) -> None:
-        raise NotImplementedError
+        """Posts what was put by for want of credit, as much of it as there is credit for now."""
 
     def look(self, wait_ns: int) -> int:
         """Takes reports, waiting so long for the first. Returns how many, or -errno."""

@@ -17,9 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import rdmaq
-from rdmaq.shm import dial
+from rdmaq.shm import dial, offers
 from rdmaq.shm.runtime import socket_path
-from rdmaq.stream import listing
 from tests.hostile.rig import FakeNode, Grant, no_descriptor_leaks, packet
 
 SEALS = 0x17  # SEAL, SHRINK, GROW, FUTURE_WRITE of linux/fcntl.h
@@ -278,7 +277,7 @@ def test_ring_that_promises_what_it_does_not_hold_stops_nobody(grant: Grant) -> 
 
 def test_node_that_lists_streams_without_end_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each page goes on after the last one's names, for ever."""
-    monkeypatch.setattr(listing, "_STREAMS_MAX", 20)
+    monkeypatch.setattr(offers, "_OFFERS_MAX", 20)
     stream = {
         "schema": "",
         "capacity_bytes": 65536,

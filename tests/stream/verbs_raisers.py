@@ -11,22 +11,13 @@ import pytest
 from rdmaq import errors
 from rdmaq.verbs import Access, PairSettings, Status, library
 from rdmaq.verbs.choice import choose
-from rdmaq.verbs.failure import PairFacts, explain
+from rdmaq.verbs.failure import explain
 from rdmaq.verbs.memory import Memory
 from tests.conformance.rig import Link
 from tests.verbs import nic
+from tests.verbs.test_failure import FACTS
 
 _LOCAL, _REMOTE = nic.Place(0x1000, 64), nic.Place(0x2000, 64)
-_FACTS = PairFacts(
-    qp_num=17,
-    remote_qp_num=18,
-    device="rxe0 port 1",
-    local="10.77.0.1 (RoCE v2, index 1)",
-    remote="10.77.0.2",
-    mtu_bytes=1024,
-    timers="timeout 16 (0.27 s), retries 6, rnr retries 6, rnr timer 12",
-    seconds_max=7.52,
-)
 
 
 def _not_built(_: Link) -> None:
@@ -40,7 +31,7 @@ def _failed(_: Link) -> None:
 
     def in_words(**facts: Any) -> errors.OperationFailed:
         text = explain(
-            _FACTS, opcode="READ", length_bytes=64, status=facts["status"], vendor_error=0
+            FACTS, opcode="READ", length_bytes=64, status=facts["status"], vendor_error=0
         )
         return errors.OperationFailed(text, status=facts["status"])
 
