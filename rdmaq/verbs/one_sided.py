@@ -102,6 +102,16 @@ class OneSided:
         """Posts all of them and waits for their end, in one crossing: `post(requests).wait()`."""
         self._traffic.run(requests, timeout)
 
+    def settle(self, timeout: float | None = None) -> None:
+        """Waits until nothing is in flight any more, well or not: no memory is lent then.
+
+        Raises:
+            OperationPending: time is up.
+            ConcurrentUse: another thread waits on this pair, or an event loop does.
+            ClosedError: the pair was closed.
+        """
+        self._traffic.settle(timeout)
+
     def receive(self, timeout: float | None = None) -> Receive | None:
         """The next WRITE_WITH_IMM of the peer's; None after `timeout` seconds.
 

@@ -194,6 +194,11 @@ class Reports(ABC):
                     "flight and their memory is lent to the NIC; wait again, or close the pair"
                 )
 
+    def settle(self, timeout: float | None = None) -> None:
+        """Waits until nothing is in flight any more, well or not; raises as `Operation.wait`."""
+        if self.reported < self._taken:
+            self.wait_until(self._taken, timeout)
+
     def future_of(self, operation: Operation) -> Any:
         """A future of the running event loop that ends with the operation."""
         return self._awaiting.future_of(operation)
@@ -312,5 +317,5 @@ def _length_of(keep: Any) -> int:
     if isinstance(keep, (list, tuple)):
         return sum(map(_length_of, keep))
     if isinstance(keep, Requests):
-        return int(keep.array["length_bytes"].sum())
+        return int(keep.array["length_bytes"][: keep.count].sum())
     return int(getattr(keep, "length", 0))

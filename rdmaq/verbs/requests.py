@@ -176,7 +176,7 @@ class Requests:
     Attributes:
         array: `count` records of dtype `REQUEST`; `token` is free for your own use and comes back
             in `OperationFailed.token`.
-        count: how many there are.
+        count: how many there are; may be lowered, so that `run` takes the first of them only.
         keep: what must stay alive as long as a request is in flight.
     """
 

@@ -130,6 +130,28 @@ def test_run_behind_others_waits_for_them_too(end: End) -> None:
     assert first.is_done
 
 
+def test_run_of_fewer_than_there_are_takes_the_first(end: End) -> None:
+    requests = end.pair.requests(5)
+    requests.array["opcode"] = requests.WRITE
+    end.be_quick()
+    requests.count = 2
+    end.pair.run(requests, 5)
+    assert end.posted == 2
+
+
+def test_settle_waits_for_all_and_leaves_errors_to_their_operations(end: End) -> None:
+    operations = [end.pair.write(LOCAL[0:8], REMOTE) for _ in range(SENDS - 1)]
+    with pytest.raises(OperationPending):
+        end.pair.settle(0)
+    end.run(1, REMOTE_ACCESS)
+    end.run()
+    end.pair.settle(5)
+    assert end.pair.outstanding == 0
+    with pytest.raises(OperationFailed):
+        operations[0].wait(0)
+    end.pair.settle(0)
+
+
 def test_run_raises_what_the_device_said(end: End) -> None:
     requests = end.pair.requests(2)
     requests.array["opcode"] = requests.READ
