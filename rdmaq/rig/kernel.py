@@ -21,6 +21,10 @@ from rdmaq.rig.errors import RigError
 MODULES = (
     "virtio_pci", "virtio_console", "9pnet_virtio", "9p", "overlay", "virtio_net", "veth",
     "crc32_generic", "rdma_rxe", "ib_uverbs", "rdma_ucm", "ib_umad", "sch_netem",
+    # To break more: firewalls (nft's and iptables' rules), a path with less room, a VLAN.
+    # libcrc32c, below nf_tables, asks for crc32c as rdma_rxe does for crc32.
+    "crc32c_generic", "nf_tables", "nft_ct", "nft_compat", "xt_tcpudp", "iptable_filter",
+    "sch_tbf", "8021q",
 )  # fmt: skip
 # Others may be built in or absent; without these there is nothing to test.
 REQUIRED = {"rdma_rxe", "ib_uverbs", "veth"}

@@ -21,7 +21,7 @@ _FAMILY = re.compile(r"libibverbs\d.*|ibverbs-providers|librdmacm\d.*|libib(u?)m
 # rdma-core holds the tests of pyverbs; what it depends on is left out.
 TOOLS = (
     "ibverbs-utils", "rdmacm-utils", "perftest", "python3-pyverbs", "rdma-core", "iproute2",
-    "ibverbs-providers",
+    "ibverbs-providers", "nftables", "iptables",
 )  # fmt: skip
 
 # Never a part of the guest, whatever depends on them: the host has its own, or needs none.
