@@ -30,6 +30,7 @@ from rdmaq.verbs.operation import Operation, Receive
 from rdmaq.verbs.pair import Pair
 from rdmaq.verbs.requests import Batch, Requests
 from rdmaq.verbs.settings import PairSettings
+from rdmaq.verbs.window import Window
 
 __all__ = [
     "Access",
@@ -54,6 +55,7 @@ __all__ = [
     "RemoteMemory",
     "Requests",
     "Status",
+    "Window",
     "open",
     "ports",
 ]

@@ -15,6 +15,10 @@ QP_TYPE_RC = 2
 LINK_LAYER_INFINIBAND = 1
 LINK_LAYER_ETHERNET = 2
 ATOMIC_NONE = 0
+MW_TYPE_2 = 2
+WR_BIND_MW = 8
+SEND_SIGNALED = 2
+DEVICE_MEM_WINDOW_TYPE_2B = 1 << 24
 PORT_ACTIVE = 4
 
 
@@ -26,6 +30,7 @@ class Access(IntFlag):
         REMOTE_WRITE: a peer may WRITE there.
         REMOTE_READ: a peer may READ it.
         REMOTE_ATOMIC: a peer may add and compare-and-swap there.
+        WINDOWS: parts of it may be opened to single pairs (`Pair.window`), and taken back.
         RELAXED_ORDERING: the device may reorder what it writes (never for rings).
     """
 
@@ -34,6 +39,7 @@ class Access(IntFlag):
     REMOTE_WRITE = 2
     REMOTE_READ = 4
     REMOTE_ATOMIC = 8
+    WINDOWS = 16
     RELAXED_ORDERING = 1 << 20
 
 

@@ -23,7 +23,7 @@ _FOLDERS = (
     Path("/usr/lib/python3/dist-packages"),
     Path(f"/usr/lib64/python3.{sys.version_info.minor}/site-packages"),
 )
-_MODULES = ("addr", "cq", "device", "mr", "pd", "pyverbs_error", "qp", "base")
+_MODULES = ("addr", "cq", "device", "mr", "pd", "pyverbs_error", "qp", "wr", "base")
 _INSTALL = (
     "install your distribution's: apt-get install python3-pyverbs ibverbs-providers (Debian, "
     "Ubuntu) or dnf install python3-pyverbs (Fedora), and run the distribution's own Python"

@@ -125,6 +125,7 @@ class Memory(Handle):
     closed before `close()`. Indexing gives parts of it: `memory[0:64]`.
 
     Attributes:
+        domain: within which its keys are valid.
         buffer: the object that was registered.
         address: where it begins in this process.
         length: bytes.
@@ -133,11 +134,11 @@ class Memory(Handle):
         access: what the NIC may do, LOCAL_WRITE included where it may.
     """
 
-    __slots__ = ("_domain", "_keep", "_mr", "access", "address", "buffer", "length", "lkey", "rkey")
+    __slots__ = ("_keep", "_mr", "access", "address", "buffer", "domain", "length", "lkey", "rkey")
 
     def __init__(self, domain: Domain, buffer: Any, access: Access) -> None:
         self._mr: Any = None
-        self._domain = domain
+        self.domain = domain
         super().__init__()
         self.buffer = buffer
         self._keep, is_readonly = _hold(buffer)
@@ -163,6 +164,13 @@ class Memory(Handle):
             raise self.closed_error()
         return RemoteMemory(address=self.address, length=self.length, rkey=self.rkey)
 
+    @property
+    def pyverbs_mr(self) -> Any:
+        """Pyverbs' MR, for what rdmaq does not do; rdmaq closes it."""
+        if self.closed:
+            raise self.closed_error()
+        return self._mr
+
     def __getitem__(self, part: slice) -> MemoryPart:
         """The bytes from `part.start` to `part.stop`, for an operation."""
         if self.closed:
@@ -176,12 +184,20 @@ class Memory(Handle):
         The bytes stay; the buffer is given back. Idempotent.
 
         Raises:
-            RegistrationError: operations of our own that use it are in flight: wait for them or
-                close their pair, then close again. Nothing happened.
+            RegistrationError: operations of our own that use it are in flight, or windows of it are
+                open: wait for them or close them or their pair, then close again. Nothing happened.
         """
         if self.closed:
             return
-        users = [pair for pair in self._domain.pairs() if pair.uses(self)]
+        pairs = self.domain.pairs()
+        windows = [window for pair in pairs for window in pair.windows() if window.memory is self]
+        if windows:
+            raise RegistrationError(
+                f"memory of {self.length:,} bytes has {len(windows)} open windows: peers of "
+                f"{', '.join(str(window.pair) for window in windows[:4])} may still use it; "
+                "close those first"
+            )
+        users = [pair for pair in pairs if pair.uses(self)]
         if users:
             raise RegistrationError(
                 f"memory of {self.length:,} bytes is lent to operations in flight on "
@@ -193,7 +209,7 @@ class Memory(Handle):
             with refusals("cannot deregister memory", {0: "close its domain"}, RegistrationError):
                 self._mr.close()
         self._keep = self._mr = self.buffer = None
-        self._domain.discard(self)
+        self.domain.discard(self)
 
     def _forget(self) -> None:
         keep_for_ever(self._mr, self._keep)

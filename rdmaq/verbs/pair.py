@@ -21,10 +21,11 @@ from rdmaq.verbs.one_sided import OneSided
 from rdmaq.verbs.queue import CompletionQueue
 from rdmaq.verbs.settings import WAIT_MODES, PairSettings
 from rdmaq.verbs.watchdog import Watchdog
+from rdmaq.verbs.window import Window
 
 if TYPE_CHECKING:
     from rdmaq.verbs.domain import Domain
-    from rdmaq.verbs.memory import Memory
+    from rdmaq.verbs.memory import Memory, MemoryPart
 
 _PSN_BITS = 24
 FLUSH_SECONDS_MAX = 5.0  # a device flushes in microseconds; rxe under load in tenths of a second
@@ -78,7 +79,7 @@ class Pair(OneSided, Handle):
 
     __slots__ = (
         "_counted", "_first_failure", "_pointer", "_posted", "_qp", "_queue", "_stalled",
-        "_traffic", "address", "attributes", "domain", "remote", "settings",
+        "_traffic", "_windows", "address", "attributes", "domain", "remote", "settings",
     )  # fmt: skip
 
     def __init__(self, domain: Domain, settings: PairSettings, remote_access: Access) -> None:
@@ -89,6 +90,7 @@ class Pair(OneSided, Handle):
         self._traffic: Any = _NotConnected(self)
         self._first_failure = ""
         self._stalled = ""
+        self._windows: set[Window] = set()
         self.domain = domain
         self.settings = settings
         self.remote: PairAddress | None = None
@@ -227,6 +229,39 @@ class Pair(OneSided, Handle):
         self._traffic = self._posted
         return granted
 
+    def window(self, part: Memory | MemoryPart, access: Access) -> Window:
+        """Opens registered memory to this pair's peer, and to nobody else, until it is closed.
+
+        Nothing else may be under way on this pair, and no other thread may wait on it.
+
+        Args:
+            part: memory of this pair's domain, registered with `Access.WINDOWS`, or a part of it.
+            access: REMOTE_READ, REMOTE_WRITE and REMOTE_ATOMIC, or some of these.
+
+        Raises:
+            PairError: it is not connected, busy, or the device refused.
+            RegistrationError: no such memory or access, or the device has no windows.
+            ClosedError: the pair or the memory was closed.
+        """
+        self._check_open()
+        if self.remote is None or self._posted is None or self._posted.outstanding:
+            raise PairError(
+                f"{self.facts} can open no window now: it is not connected, or operations are in "
+                "flight; connect it, and wait for them"
+            )
+        assert self._queue is not None
+        made = Window(self, self._queue.cq, self._qp, part, access)
+        self._windows.add(made)
+        return made
+
+    def windows(self) -> list[Window]:
+        """Those that are open."""
+        return list(self._windows)
+
+    def discard(self, window: Window) -> None:
+        """Lets go of a window that was closed."""
+        self._windows.discard(window)
+
     @property
     def state(self) -> QpState:
         """What the device says now: RTS when connected, ERR after a failure.
@@ -319,6 +354,8 @@ class Pair(OneSided, Handle):
     def _destroy(self) -> None:
         posted, qp = self._posted, self._qp
         self._traffic = _NotConnected(self)  # what comes from now on is told that it is closed
+        for window in self.windows():  # before their pair, or rxe stands still for a while
+            window.close()
         if posted is not None:
             posted.close()
             with suppress(PairError), refusals("", {0: ""}, PairError):

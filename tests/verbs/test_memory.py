@@ -45,6 +45,9 @@ class FakePair:
     def __init__(self) -> None:
         self.busy_with: object = None
 
+    def windows(self) -> list[Any]:
+        return []
+
     def uses(self, candidate: object) -> bool:
         return candidate is self.busy_with
 
