@@ -15,6 +15,7 @@ from rdmaq.bootstrap.messages import (
     Description,
     Identity,
     Probed,
+    Proof,
     Refusal,
     RegionOffer,
     StreamOffer,
@@ -98,16 +99,16 @@ class NetworkDoor:
             transports=("shm",),
         )
 
-    def connect(self, _session: bytes, _ask: ConnectAsk) -> ConnectGrant:
+    def connect(self, _session: bytes, _ask: ConnectAsk, _caller: str) -> ConnectGrant:
         """Queue pairs are not made by this release."""
         raise Refusal(
             "this node offers no queue pairs: transport verbs is not served by its release; call "
             "from a process of its own host"
         )
 
-    def probe(self, _session: bytes) -> Probed:
+    def probe(self, _session: bytes, _proof: Proof) -> tuple[Probed, Proof]:
         """Nothing is connected, so nothing arrives."""
-        return Probed(write_arrived=False, read_arrived=False)
+        return Probed(write_arrived=False, read_arrived=False), Proof()
 
     def disconnect(self, _session: bytes) -> None:
         """Nothing is held for a session."""

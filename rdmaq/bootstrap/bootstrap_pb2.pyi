@@ -1,10 +1,31 @@
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class LinkLayer(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    LINK_LAYER_UNKNOWN: _ClassVar[LinkLayer]
+    LINK_LAYER_INFINIBAND: _ClassVar[LinkLayer]
+    LINK_LAYER_ETHERNET: _ClassVar[LinkLayer]
+
+class GidKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    GID_KIND_UNKNOWN: _ClassVar[GidKind]
+    GID_KIND_INFINIBAND: _ClassVar[GidKind]
+    GID_KIND_ROCE_V1: _ClassVar[GidKind]
+    GID_KIND_ROCE_V2: _ClassVar[GidKind]
+LINK_LAYER_UNKNOWN: LinkLayer
+LINK_LAYER_INFINIBAND: LinkLayer
+LINK_LAYER_ETHERNET: LinkLayer
+GID_KIND_UNKNOWN: GidKind
+GID_KIND_INFINIBAND: GidKind
+GID_KIND_ROCE_V1: GidKind
+GID_KIND_ROCE_V2: GidKind
 
 class Version(_message.Message):
     __slots__ = ("major", "minor", "release")
@@ -67,20 +88,22 @@ class DescribeRequest(_message.Message):
     def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ...) -> None: ...
 
 class DescribeReply(_message.Message):
-    __slots__ = ("version", "identity", "streams", "regions", "transports", "challenge")
+    __slots__ = ("version", "identity", "streams", "regions", "transports", "challenge", "verbs_missing")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     IDENTITY_FIELD_NUMBER: _ClassVar[int]
     STREAMS_FIELD_NUMBER: _ClassVar[int]
     REGIONS_FIELD_NUMBER: _ClassVar[int]
     TRANSPORTS_FIELD_NUMBER: _ClassVar[int]
     CHALLENGE_FIELD_NUMBER: _ClassVar[int]
+    VERBS_MISSING_FIELD_NUMBER: _ClassVar[int]
     version: Version
     identity: Identity
     streams: _containers.RepeatedCompositeFieldContainer[Stream]
     regions: _containers.RepeatedCompositeFieldContainer[Region]
     transports: _containers.RepeatedScalarFieldContainer[str]
     challenge: bytes
-    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., streams: _Optional[_Iterable[_Union[Stream, _Mapping]]] = ..., regions: _Optional[_Iterable[_Union[Region, _Mapping]]] = ..., transports: _Optional[_Iterable[str]] = ..., challenge: _Optional[bytes] = ...) -> None: ...
+    verbs_missing: str
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., identity: _Optional[_Union[Identity, _Mapping]] = ..., streams: _Optional[_Iterable[_Union[Stream, _Mapping]]] = ..., regions: _Optional[_Iterable[_Union[Region, _Mapping]]] = ..., transports: _Optional[_Iterable[str]] = ..., challenge: _Optional[bytes] = ..., verbs_missing: _Optional[str] = ...) -> None: ...
 
 class Limits(_message.Message):
     __slots__ = ("mtu_bytes", "max_rd_atomic", "max_inline_bytes", "max_send_requests", "max_receive_requests")
@@ -97,18 +120,28 @@ class Limits(_message.Message):
     def __init__(self, mtu_bytes: _Optional[int] = ..., max_rd_atomic: _Optional[int] = ..., max_inline_bytes: _Optional[int] = ..., max_send_requests: _Optional[int] = ..., max_receive_requests: _Optional[int] = ...) -> None: ...
 
 class PairAttributes(_message.Message):
-    __slots__ = ("qp_num", "psn", "gid", "lid", "limits")
+    __slots__ = ("qp_num", "psn", "gid", "lid", "limits", "link_layer", "gid_kind", "initiator_depth", "responder_depth", "receives")
     QP_NUM_FIELD_NUMBER: _ClassVar[int]
     PSN_FIELD_NUMBER: _ClassVar[int]
     GID_FIELD_NUMBER: _ClassVar[int]
     LID_FIELD_NUMBER: _ClassVar[int]
     LIMITS_FIELD_NUMBER: _ClassVar[int]
+    LINK_LAYER_FIELD_NUMBER: _ClassVar[int]
+    GID_KIND_FIELD_NUMBER: _ClassVar[int]
+    INITIATOR_DEPTH_FIELD_NUMBER: _ClassVar[int]
+    RESPONDER_DEPTH_FIELD_NUMBER: _ClassVar[int]
+    RECEIVES_FIELD_NUMBER: _ClassVar[int]
     qp_num: int
     psn: int
     gid: bytes
     lid: int
     limits: Limits
-    def __init__(self, qp_num: _Optional[int] = ..., psn: _Optional[int] = ..., gid: _Optional[bytes] = ..., lid: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ...) -> None: ...
+    link_layer: LinkLayer
+    gid_kind: GidKind
+    initiator_depth: int
+    responder_depth: int
+    receives: int
+    def __init__(self, qp_num: _Optional[int] = ..., psn: _Optional[int] = ..., gid: _Optional[bytes] = ..., lid: _Optional[int] = ..., limits: _Optional[_Union[Limits, _Mapping]] = ..., link_layer: _Optional[_Union[LinkLayer, str]] = ..., gid_kind: _Optional[_Union[GidKind, str]] = ..., initiator_depth: _Optional[int] = ..., responder_depth: _Optional[int] = ..., receives: _Optional[int] = ...) -> None: ...
 
 class RegionKey(_message.Message):
     __slots__ = ("region", "address", "length_bytes", "remote_key")
@@ -157,22 +190,30 @@ class ConnectReply(_message.Message):
     def __init__(self, session: _Optional[bytes] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., agreed: _Optional[_Union[Limits, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[RegionKey, _Mapping]]] = ..., probe_address: _Optional[int] = ..., probe_key: _Optional[int] = ..., confirm_within_ms: _Optional[int] = ...) -> None: ...
 
 class ConfirmRequest(_message.Message):
-    __slots__ = ("session", "write_arrived", "read_arrived")
+    __slots__ = ("session", "write_arrived", "read_arrived", "written", "read")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     WRITE_ARRIVED_FIELD_NUMBER: _ClassVar[int]
     READ_ARRIVED_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
     session: bytes
     write_arrived: bool
     read_arrived: bool
-    def __init__(self, session: _Optional[bytes] = ..., write_arrived: _Optional[bool] = ..., read_arrived: _Optional[bool] = ...) -> None: ...
+    written: bytes
+    read: bytes
+    def __init__(self, session: _Optional[bytes] = ..., write_arrived: _Optional[bool] = ..., read_arrived: _Optional[bool] = ..., written: _Optional[bytes] = ..., read: _Optional[bytes] = ...) -> None: ...
 
 class ConfirmReply(_message.Message):
-    __slots__ = ("write_arrived", "read_arrived")
+    __slots__ = ("write_arrived", "read_arrived", "written", "read")
     WRITE_ARRIVED_FIELD_NUMBER: _ClassVar[int]
     READ_ARRIVED_FIELD_NUMBER: _ClassVar[int]
+    WRITTEN_FIELD_NUMBER: _ClassVar[int]
+    READ_FIELD_NUMBER: _ClassVar[int]
     write_arrived: bool
     read_arrived: bool
-    def __init__(self, write_arrived: _Optional[bool] = ..., read_arrived: _Optional[bool] = ...) -> None: ...
+    written: bytes
+    read: bytes
+    def __init__(self, write_arrived: _Optional[bool] = ..., read_arrived: _Optional[bool] = ..., written: _Optional[bytes] = ..., read: _Optional[bytes] = ...) -> None: ...
 
 class DisconnectRequest(_message.Message):
     __slots__ = ("session",)

@@ -8,7 +8,7 @@ from typing import Any
 from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap import extra, wire
 from rdmaq.bootstrap.credentials import Credentials, check_allowed
-from rdmaq.bootstrap.messages import MAJOR, ConnectAsk, ConnectGrant, Description, Probed
+from rdmaq.bootstrap.messages import MAJOR, ConnectAsk, ConnectGrant, Description, Probed, Proof
 from rdmaq.errors import (
     AuthenticationError,
     BootstrapError,
@@ -105,18 +105,17 @@ class Client:
         request = wire.connect_request(ask, challenge, self._release)
         return wire.grant_from(self._call("Connect", request, pb.ConnectReply), ask)
 
-    def confirm(self, session: bytes, probed: Probed) -> Probed:
-        """Tells what came of this side's probe; returns what came of the node's."""
+    def confirm(self, session: bytes, probed: Probed, proof: Proof) -> tuple[Probed, Proof]:
+        """Tells what came of this side's probe, and proves it; returns the same of the node's.
+
+        The node's proof is yet to be compared with what its probe left here.
+        """
         reply = self._call(
             "Confirm",
-            pb.ConfirmRequest(
-                session=session,
-                write_arrived=probed.write_arrived,
-                read_arrived=probed.read_arrived,
-            ),
+            wire.confirm_request(session, probed, proof),
             pb.ConfirmReply,
         )
-        return Probed(write_arrived=reply.write_arrived, read_arrived=reply.read_arrived)
+        return wire.proof_from(reply)
 
     def disconnect(self, session: bytes) -> None:
         """Ends the session: its keys no longer work when this returns."""

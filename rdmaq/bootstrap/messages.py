@@ -5,8 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Protocol
 
-MAJOR, MINOR = 1, 0
+MAJOR, MINOR = 1, 1
 TRANSPORTS = ("shm", "verbs")
+LINK_LAYERS = ("InfiniBand", "Ethernet")
+GID_KINDS = ("InfiniBand", "RoCE v1", "RoCE v2")
+#: Bytes that each side opens to the other's probe, and of each number that proves an arrival.
+PROBE_BYTES, NONCE_BYTES = 256, 16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,6 +61,7 @@ class Description:
     Attributes:
         release: of rdmaq; for people.
         transports: by which it can be reached.
+        verbs_missing: why verbs is none of them, for people; "" where it is.
     """
 
     release: str
@@ -64,6 +69,7 @@ class Description:
     streams: tuple[StreamOffer, ...] = ()
     regions: tuple[RegionOffer, ...] = ()
     transports: tuple[str, ...] = ()
+    verbs_missing: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,12 +91,30 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairAttributes:
-    """How a queue pair is reached."""
+    """How a queue pair is reached.
+
+    Attributes:
+        qp_num: its number, 24 bits.
+        psn: of the first packet that it sends, 24 bits.
+        gid: 16 bytes.
+        gid_kind: one of `GID_KINDS`.
+        lid: on InfiniBand, else 0.
+        link_layer: one of `LINK_LAYERS`.
+        initiator_depth: READs and atomics that it may have in flight.
+        responder_depth: READs and atomics that it answers at once.
+        receives: posted before it is connected.
+        limits: what it can do else.
+    """
 
     qp_num: int
     psn: int
     gid: bytes
+    gid_kind: str
     lid: int
+    link_layer: str
+    initiator_depth: int
+    responder_depth: int
+    receives: int
     limits: Limits
 
 
@@ -106,7 +130,7 @@ class RegionKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeTarget:
-    """Memory that the other side's probe WRITE and READ go to."""
+    """Memory that the other side's probe WRITE and READ go to: `PROBE_BYTES` of it."""
 
     address: int
     remote_key: int = field(repr=False)
@@ -123,6 +147,19 @@ class Probed:
     def is_good(self) -> bool:
         """Both arrived."""
         return self.write_arrived and self.read_arrived
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Proof:
+    """What a side did in the other's probe memory: only who could reach it can tell.
+
+    Attributes:
+        written: `NONCE_BYTES` bytes that it wrote there.
+        read: `NONCE_BYTES` bytes that it read there; both b"" where nothing arrived.
+    """
+
+    written: bytes = field(default=b"", repr=False)
+    read: bytes = field(default=b"", repr=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,11 +191,17 @@ class Backend(Protocol):
     def describe(self) -> Description:
         """What is on offer now."""
 
-    def connect(self, session: bytes, ask: ConnectAsk, /) -> ConnectGrant:
-        """Makes this side's queue pair for a session. Raises `Refusal`."""
+    def connect(self, session: bytes, ask: ConnectAsk, caller: str, /) -> ConnectGrant:
+        """Makes this side's queue pair for a session. Raises `Refusal`.
 
-    def probe(self, session: bytes, /) -> Probed:
-        """WRITEs to and READs from the peer's probe memory; tells what arrived."""
+        `caller` tells whom the session is for: the names in its certificate, else its address.
+        """
+
+    def probe(self, session: bytes, proof: Proof, /) -> tuple[Probed, Proof]:
+        """Compares the caller's proof with what its probe left here, then probes the other way.
+
+        Returns what arrived, the caller's and ours taken together, and our own proof.
+        """
 
     def disconnect(self, session: bytes, /) -> None:
         """Ends a session, confirmed or not: its keys no longer work when this returns."""

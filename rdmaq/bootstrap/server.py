@@ -201,7 +201,7 @@ class Server:
         ask = wire.ask_from(request)
         session = self.sessions.open(request.challenge, caller)
         try:
-            grant = self._backend.connect(session, ask)
+            grant = self._backend.connect(session, ask, caller)
         except BaseException:
             self.sessions.end(session)
             raise
@@ -209,18 +209,23 @@ class Server:
 
     def _confirm(self, request: pb.ConfirmRequest, caller: str) -> pb.ConfirmReply:
         self.sessions.check(request.session, caller, half_open=True)
-        if not (request.write_arrived and request.read_arrived):
+        claimed, proof = wire.proof_from(request)
+        if not claimed.is_good:
             self.sessions.end(request.session)
             raise BootstrapError(
                 "the caller's probe did not arrive: the connection was given up; look at the route "
                 "between the two GIDs and at 4791/udp"
             )
-        probed = self._backend.probe(request.session)
+        try:
+            probed, own_proof = self._backend.probe(request.session, proof)
+        except BaseException:
+            self.sessions.end(request.session)
+            raise
         if probed.is_good:
             self.sessions.confirm(request.session)
         else:
             self.sessions.end(request.session)
-        return pb.ConfirmReply(write_arrived=probed.write_arrived, read_arrived=probed.read_arrived)
+        return wire.confirm_reply(probed, own_proof)
 
     def _disconnect(self, request: pb.DisconnectRequest, caller: str) -> pb.DisconnectReply:
         self.sessions.check(request.session, caller, half_open=False)

@@ -6,8 +6,12 @@ from typing import Any
 
 from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap.messages import (
+    GID_KINDS,
+    LINK_LAYERS,
     MAJOR,
     MINOR,
+    NONCE_BYTES,
+    PROBE_BYTES,
     TRANSPORTS,
     ConnectAsk,
     ConnectGrant,
@@ -15,7 +19,9 @@ from rdmaq.bootstrap.messages import (
     Identity,
     Limits,
     PairAttributes,
+    Probed,
     ProbeTarget,
+    Proof,
     RegionKey,
     RegionOffer,
     StreamOffer,
@@ -32,6 +38,9 @@ _OFFERS_MAX = 20_000
 _DIMENSIONS_MAX = 32
 _MTU_BYTES = (256, 512, 1024, 2048, 4096)
 _QP_NUM_MAX = _PSN_MAX = (1 << 24) - 1
+_DEPTH_MAX = 255
+_RECEIVES_MAX = 1 << 24
+_REASON_CHARS_MAX = 1000
 
 
 def version(release: str) -> pb.Version:
@@ -76,6 +85,7 @@ def describe_reply(description: Description, challenge: bytes) -> pb.DescribeRep
         regions=[_region_out(region) for region in description.regions],
         transports=description.transports,
         challenge=challenge,
+        verbs_missing=description.verbs_missing[:_REASON_CHARS_MAX],
     )
 
 
@@ -108,7 +118,13 @@ def description_from(reply: pb.DescribeReply) -> tuple[Description, bytes]:
         ),
         regions=tuple(_region_in(region) for region in reply.regions),
         transports=tuple(t for t in reply.transports if t in TRANSPORTS),
+        verbs_missing=_text(reply.verbs_missing),
     ), reply.challenge
+
+
+def _text(words: str) -> str:
+    """A stranger's words for people: no control characters, and not too many."""
+    return "".join(c if c.isprintable() else " " for c in words[:_REASON_CHARS_MAX])
 
 
 def _region_out(region: RegionOffer) -> pb.Region:
@@ -170,6 +186,11 @@ def _pair_out(pair: PairAttributes) -> pb.PairAttributes:
         gid=pair.gid,
         lid=pair.lid,
         limits=_limits_out(pair.limits),
+        link_layer=LINK_LAYERS.index(pair.link_layer) + 1,  # type: ignore[arg-type]
+        gid_kind=GID_KINDS.index(pair.gid_kind) + 1,  # type: ignore[arg-type]
+        initiator_depth=pair.initiator_depth,
+        responder_depth=pair.responder_depth,
+        receives=pair.receives,
     )
 
 
@@ -178,11 +199,32 @@ def _pair_in(pair: pb.PairAttributes) -> PairAttributes:
     _need(pair.psn <= _PSN_MAX, "its packet sequence number is none")
     _need(len(pair.gid) == 16, "its GID has not 16 bytes")
     _need(pair.lid < 1 << 16, "its LID is none")
+    _need(0 < pair.link_layer <= len(LINK_LAYERS), "its link layer is unknown")
+    _need(0 < pair.gid_kind <= len(GID_KINDS), "the kind of its GID is unknown")
+    link_layer, gid_kind = LINK_LAYERS[pair.link_layer - 1], GID_KINDS[pair.gid_kind - 1]
+    is_infiniband = link_layer == "InfiniBand"
+    _need(
+        is_infiniband == (gid_kind == "InfiniBand"),
+        f"{link_layer} has no GIDs of the kind {gid_kind}",
+    )
+    _need(
+        any(pair.gid) or (is_infiniband and pair.lid != 0), "neither GID nor LID says where it is"
+    )
+    _need(pair.gid[0] != 0xFF, "its GID is many ports' at once, not one's")
+    _need(is_infiniband or pair.lid == 0, "it has a LID on Ethernet")
+    _need(pair.initiator_depth <= _DEPTH_MAX, "its READs in flight are impossible")
+    _need(pair.responder_depth <= _DEPTH_MAX, "its READs to be answered are impossible")
+    _need(pair.receives <= _RECEIVES_MAX, "its receives are impossible")
     return PairAttributes(
         qp_num=pair.qp_num,
         psn=pair.psn,
         gid=pair.gid,
+        gid_kind=gid_kind,
         lid=pair.lid,
+        link_layer=link_layer,
+        initiator_depth=pair.initiator_depth,
+        responder_depth=pair.responder_depth,
+        receives=pair.receives,
         limits=_limits_in(pair.limits),
     )
 
@@ -202,11 +244,17 @@ def connect_request(ask: ConnectAsk, challenge: bytes, release: str) -> pb.Conne
 def ask_from(request: pb.ConnectRequest) -> ConnectAsk:
     """A caller's half, checked. The challenge is the server's business."""
     _need(len(request.regions) <= REGIONS_ASKED_MAX, "it asks for too many regions at once")
+    _need(len(set(request.regions)) == len(request.regions), "it asks for a region twice")
     return ConnectAsk(
         pair=_pair_in(request.pair),
         regions=tuple(_name(name) for name in request.regions),
-        probe=ProbeTarget(address=request.probe_address, remote_key=request.probe_key),
+        probe=_probe_in(request.probe_address, request.probe_key),
     )
+
+
+def _probe_in(address: int, remote_key: int) -> ProbeTarget:
+    _need(0 < address < (1 << 64) - PROBE_BYTES, "its probe memory is nowhere")
+    return ProbeTarget(address=address, remote_key=remote_key)
 
 
 def connect_reply(grant: ConnectGrant, session: bytes, within_seconds: float) -> pb.ConnectReply:
@@ -242,7 +290,7 @@ def grant_from(reply: pb.ConnectReply, ask: ConnectAsk) -> tuple[ConnectGrant, b
         pair=pair,
         agreed=agreed,
         keys=keys,
-        probe=ProbeTarget(address=reply.probe_address, remote_key=reply.probe_key),
+        probe=_probe_in(reply.probe_address, reply.probe_key),
     ), reply.session
 
 
@@ -255,3 +303,33 @@ def _key_in(key: Any) -> RegionKey:
         length_bytes=key.length_bytes,
         remote_key=key.remote_key,
     )
+
+
+def confirm_request(session: bytes, probed: Probed, proof: Proof) -> pb.ConfirmRequest:
+    """The caller's."""
+    return pb.ConfirmRequest(
+        session=session,
+        write_arrived=probed.write_arrived,
+        read_arrived=probed.read_arrived,
+        written=proof.written,
+        read=proof.read,
+    )
+
+
+def confirm_reply(probed: Probed, proof: Proof) -> pb.ConfirmReply:
+    """The node's answer."""
+    return pb.ConfirmReply(
+        write_arrived=probed.write_arrived,
+        read_arrived=probed.read_arrived,
+        written=proof.written,
+        read=proof.read,
+    )
+
+
+def proof_from(message: pb.ConfirmRequest | pb.ConfirmReply) -> tuple[Probed, Proof]:
+    """What the other side says of its probe; a claim, until our own memory bears it out."""
+    probed = Probed(write_arrived=message.write_arrived, read_arrived=message.read_arrived)
+    lengths = (len(message.written), len(message.read))
+    _need(lengths in ((NONCE_BYTES, NONCE_BYTES), (0, 0)), "its proof has another length")
+    _need(not probed.is_good or lengths[0] > 0, "its probe arrived, and it does not prove that")
+    return probed, Proof(written=message.written, read=message.read)

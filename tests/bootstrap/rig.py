@@ -7,6 +7,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from rdmaq.bootstrap.messages import (
     PairAttributes,
     Probed,
     ProbeTarget,
+    Proof,
     Refusal,
     RegionKey,
     RegionOffer,
@@ -47,18 +49,33 @@ SMALLER = Limits(
     max_send_requests=1024,
     max_receive_requests=16,
 )
-PAIR = PairAttributes(qp_num=17, psn=3, gid=bytes(range(16)), lid=0, limits=LIMITS)
+PAIR = PairAttributes(
+    qp_num=17,
+    psn=3,
+    gid=bytes(range(16)),
+    gid_kind="RoCE v2",
+    lid=0,
+    link_layer="Ethernet",
+    initiator_depth=16,
+    responder_depth=4,
+    receives=32,
+    limits=LIMITS,
+)
+PROOF = Proof(written=b"w" * 16, read=b"r" * 16)
+OWN_PROOF = Proof(written=b"W" * 16, read=b"R" * 16)
 BOOK = RegionOffer(name="book", kind="array", format=1, schema='"<u8"', shape=(8, 2), access="read")
 ASK = ConnectAsk(pair=PAIR, regions=("book",), probe=ProbeTarget(address=4096, remote_key=9))
 
 
 class Backend:
-    """Grants what is asked for, and writes down which sessions have keys."""
+    """Grants what is asked for, and writes down which sessions have keys, and of whom."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.connected: set[bytes] = set()
         self.ended: list[bytes] = []
+        self.callers: list[str] = []
+        self.proofs: list[Proof] = []
         self.probed = Probed(write_arrived=True, read_arrived=True)
 
     def describe(self) -> Description:
@@ -76,15 +93,17 @@ class Backend:
                 ),
             ),
             regions=(BOOK,),
-            transports=("shm", "verbs"),
+            transports=("shm",),
+            verbs_missing="there is no RDMA device here: none; bring one",
         )
 
-    def connect(self, session: bytes, ask: ConnectAsk) -> ConnectGrant:
+    def connect(self, session: bytes, ask: ConnectAsk, caller: str) -> ConnectGrant:
         if ask.regions != ("book",):
             raise Refusal("no such region: ask for 'book'")
         with self.lock:
             self.connected.add(session)
-        pair = PairAttributes(qp_num=99, psn=4, gid=bytes(16), lid=0, limits=SMALLER)
+            self.callers.append(caller)
+        pair = replace(PAIR, qp_num=99, psn=4, limits=SMALLER)
         key = RegionKey(region=BOOK, address=8192, length_bytes=128, remote_key=REMOTE_KEY)
         return ConnectGrant(
             pair=pair,
@@ -93,8 +112,9 @@ class Backend:
             probe=ProbeTarget(address=12288, remote_key=10),
         )
 
-    def probe(self, _session: bytes) -> Probed:
-        return self.probed
+    def probe(self, _session: bytes, proof: Proof) -> tuple[Probed, Proof]:
+        self.proofs.append(proof)
+        return self.probed, OWN_PROOF if self.probed.is_good else Proof()
 
     def disconnect(self, session: bytes) -> None:
         with self.lock:

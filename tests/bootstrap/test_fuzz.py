@@ -13,11 +13,19 @@ from hypothesis import strategies as st
 
 from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap import wire
-from rdmaq.bootstrap.messages import ConnectAsk, Description
+from rdmaq.bootstrap.messages import (
+    GID_KINDS,
+    LINK_LAYERS,
+    ConnectAsk,
+    ConnectGrant,
+    Description,
+    PairAttributes,
+    Probed,
+)
 from rdmaq.bootstrap.server import Server
 from rdmaq.errors import BootstrapError
 from tests.bootstrap import rig
-from tests.bootstrap.rig import ASK, Backend, serving
+from tests.bootstrap.rig import ASK, OWN_PROOF, PROOF, Backend, serving
 from tests.bootstrap.test_security import check_serves
 
 METHODS = ("Describe", "Connect", "Confirm", "Disconnect")
@@ -28,14 +36,16 @@ def seeds() -> list[bytes]:
     """Messages in order, for mutations to begin with."""
     backend = Backend()
     version = wire.version("1.2.3")
-    grant = backend.connect(b"s" * 16, ASK)
+    grant = backend.connect(b"s" * 16, ASK, "somebody")
+    good = Probed(write_arrived=True, read_arrived=True)
     messages: list[Any] = [
         pb.DescribeRequest(version=version),
         wire.connect_request(ASK, bytes(64), "1.2.3"),
-        pb.ConfirmRequest(session=bytes(16), write_arrived=True, read_arrived=True),
+        wire.confirm_request(bytes(16), good, PROOF),
         pb.DisconnectRequest(session=bytes(16)),
         wire.describe_reply(backend.describe(), bytes(64)),
         wire.connect_reply(grant, bytes(16), 10.0),
+        wire.confirm_reply(good, OWN_PROOF),
     ]
     return [message.SerializeToString() for message in messages]
 
@@ -88,6 +98,19 @@ def test_server_serves_after_all_of_it(served: tuple[Server, Backend]) -> None:
     assert server.sessions.counts()[:2] == (0, 0)
 
 
+def check_pair(pair: PairAttributes) -> None:
+    """What no later code looks at again."""
+    assert 1 < pair.qp_num < 1 << 24
+    assert pair.psn < 1 << 24
+    assert len(pair.gid) == 16
+    assert pair.gid_kind in GID_KINDS
+    assert pair.link_layer in LINK_LAYERS
+    assert (pair.link_layer == "Ethernet") == (pair.gid_kind != "InfiniBand")
+    assert any(pair.gid) or pair.lid
+    assert max(pair.initiator_depth, pair.responder_depth) <= 255
+    assert pair.receives <= 1 << 24
+
+
 @settings(max_examples=3000)
 @given(packet=packets())
 def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) -> None:
@@ -96,6 +119,8 @@ def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) ->
         (pb.ConnectRequest, wire.ask_from),
         (pb.DescribeReply, lambda reply: wire.description_from(reply)[0]),
         (pb.ConnectReply, lambda reply: wire.grant_from(reply, ASK)[0]),
+        (pb.ConfirmRequest, wire.proof_from),
+        (pb.ConfirmReply, wire.proof_from),
     ]
     for kind, read in readers:
         try:
@@ -107,11 +132,20 @@ def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) ->
         except BootstrapError:
             continue
         if isinstance(value, ConnectAsk):
-            assert 1 < value.pair.qp_num < 1 << 24
-            assert len(value.regions) <= wire.REGIONS_ASKED_MAX
+            check_pair(value.pair)
+            assert len(set(value.regions)) == len(value.regions) <= wire.REGIONS_ASKED_MAX
+            assert 0 < value.probe.address < (1 << 64) - 256
         elif isinstance(value, Description):
             assert len(value.identity.boot_id) == 16
             assert all(0 < len(s.name.encode()) <= 192 for s in value.streams)
+            assert value.verbs_missing.isprintable()
+            assert len(value.verbs_missing) <= 1000
+        elif isinstance(value, tuple):
+            probed, proof = value
+            assert len(proof.written) == len(proof.read)
+            assert len(proof.read) == 16 or not (probed.is_good or proof.read)
         else:
+            assert isinstance(value, ConnectGrant)
+            check_pair(value.pair)
             assert value.agreed == ASK.pair.limits.common(value.pair.limits)
             assert all(0 < key.length_bytes <= 1 << 40 for key in value.keys)

@@ -14,10 +14,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import rdmaq
 from rdmaq.bootstrap.client import Client
-from rdmaq.bootstrap.messages import ConnectAsk, Probed
+from rdmaq.bootstrap.messages import ConnectAsk, Probed, Proof
 from rdmaq.bootstrap.sessions import SessionLimits
 from tests.bootstrap import rig
-from tests.bootstrap.rig import ASK, SMALLER, serving
+from tests.bootstrap.rig import ASK, OWN_PROOF, PROOF, SMALLER, serving
 from tests.conformance.rig import eventually
 
 ROOT = Path(__file__).parents[2]
@@ -53,7 +53,10 @@ def test_whole_life_of_a_session() -> None:
         assert (grant.agreed.mtu_bytes, grant.agreed.max_rd_atomic) == (1024, 16)
         assert [key.remote_key for key in grant.keys] == [rig.REMOTE_KEY]
         assert str(rig.REMOTE_KEY) not in repr(grant), "keys do not stand in logs"
-        assert client.confirm(session, GOOD) == GOOD
+        assert client.confirm(session, GOOD, PROOF) == (GOOD, OWN_PROOF)
+        assert backend.proofs == [PROOF]
+        assert PROOF.written.hex() not in repr(PROOF), "nor do proofs"
+        assert backend.callers == ["ipv4:127.0.0.1"]
         assert server.sessions.counts()[:2] == (1, 0)
         client.disconnect(session)
         assert backend.connected == set()
@@ -70,10 +73,32 @@ def test_probe_that_did_not_arrive_ends_the_session(side: str) -> None:
         backend.probed = lost if side == "node" else GOOD
         _, session = client.connect(ASK, client.describe()[1])
         if side == "node":
-            assert client.confirm(session, GOOD) == lost
+            assert client.confirm(session, GOOD, PROOF) == (lost, Proof())
         else:
             with pytest.raises(rdmaq.BootstrapError, match="probe did not arrive"):
-                client.confirm(session, lost)
+                client.confirm(session, lost, Proof())
+        assert backend.connected == set()
+        assert server.sessions.counts()[:2] == (0, 0)
+
+
+def test_probe_that_is_claimed_and_not_proved_confirms_nothing() -> None:
+    """A Confirm without its proof, or with one of another length: refused, and not asked about."""
+    with serving() as (server, backend), caller(server.port) as client:
+        _, session = client.connect(ASK, client.describe()[1])
+        for proof in (Proof(), Proof(written=b"w" * 16), Proof(written=b"w" * 15, read=b"r" * 16)):
+            with pytest.raises(rdmaq.BootstrapError, match=r"its proof has another|does not prove"):
+                client.confirm(session, GOOD, proof)
+        assert backend.proofs == []
+        assert server.sessions.counts()[:2] == (1, 1)
+
+
+def test_probe_that_breaks_off_ends_the_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A backend that raises: the session is undone, and the server goes on."""
+    with serving() as (server, backend), caller(server.port) as client:
+        monkeypatch.setattr(backend, "probe", lambda *_: 1 / 0)
+        _, session = client.connect(ASK, client.describe()[1])
+        with pytest.raises(rdmaq.BootstrapError, match="look at its own log"):
+            client.confirm(session, GOOD, PROOF)
         assert backend.connected == set()
         assert server.sessions.counts()[:2] == (0, 0)
 
@@ -82,9 +107,9 @@ def test_session_is_confirmed_once() -> None:
     """A second Confirm is refused, and the session lives on."""
     with serving() as (server, backend), caller(server.port) as client:
         _, session = client.connect(ASK, client.describe()[1])
-        client.confirm(session, GOOD)
+        client.confirm(session, GOOD, PROOF)
         with pytest.raises(rdmaq.BootstrapError, match="confirmed already"):
-            client.confirm(session, GOOD)
+            client.confirm(session, GOOD, PROOF)
         assert backend.connected == {session}
 
 
@@ -107,7 +132,7 @@ def test_peer_that_vanishes_before_it_confirms_loses_its_keys() -> None:
         eventually(lambda: backend.ended == [session], "the session to expire")
         assert backend.connected == set()
         with caller(server.port) as client, pytest.raises(rdmaq.BootstrapError, match="expired"):
-            client.confirm(session, GOOD)
+            client.confirm(session, GOOD, PROOF)
 
 
 def test_closing_the_server_ends_every_session() -> None:
@@ -115,7 +140,7 @@ def test_closing_the_server_ends_every_session() -> None:
     with serving() as (server, backend), caller(server.port) as client:
         _, first = client.connect(ASK, client.describe()[1])
         client.connect(ASK, client.describe()[1])
-        client.confirm(first, GOOD)
+        client.confirm(first, GOOD, PROOF)
         server.close()
         assert backend.connected == set()
         assert len(backend.ended) == 2

@@ -1,0 +1,114 @@
+"""Messages in order whose fields are impossible: refused with the reason, and nothing used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import rdmaq
+from rdmaq.bootstrap import bootstrap_pb2 as pb
+from rdmaq.bootstrap import wire
+from tests.bootstrap import rig
+from tests.bootstrap.rig import ASK, serving
+from tests.bootstrap.test_security import check_serves, client_of
+
+
+def test_node_that_answers_nonsense_is_refused_by_the_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Fields out of bounds in a description and in a grant: BootstrapError, nothing used."""
+    with serving() as (server, _), client_of(server.port) as client:
+        describe, connect = wire.describe_reply, wire.connect_reply
+        spoilers: list[Callable[[pb.DescribeReply], object]] = [
+            lambda reply: setattr(reply.identity, "boot_id", b"short"),
+            lambda reply: setattr(reply, "challenge", b""),
+            lambda reply: setattr(reply.streams[0], "name", ""),
+            lambda reply: setattr(reply.streams[0], "schema", "x" * 40_000),
+            lambda reply: setattr(reply.regions[0], "kind", "pointer"),
+            lambda reply: setattr(reply.regions[0], "access", "all"),
+            lambda reply: reply.regions[0].shape.append(0),
+            lambda reply: reply.regions[0].shape.extend([1] * 40),
+        ]
+        for spoil in spoilers:
+
+            def spoilt(*arguments: Any, spoil: Any = spoil) -> pb.DescribeReply:
+                reply = describe(*arguments)
+                spoil(reply)
+                return reply
+
+            monkeypatch.setattr(wire, "describe_reply", spoilt)
+            with pytest.raises(rdmaq.BootstrapError, match="not in order"):
+                client.describe()
+        monkeypatch.setattr(wire, "describe_reply", describe)
+        grants: list[Callable[[pb.ConnectReply], object]] = [
+            lambda reply: setattr(reply, "session", b""),
+            lambda reply: setattr(reply.pair, "qp_num", 1 << 24),
+            lambda reply: setattr(reply.pair, "gid", b""),
+            lambda reply: setattr(reply.pair, "link_layer", 0),
+            lambda reply: setattr(reply, "probe_address", 0),
+            lambda reply: setattr(reply.agreed, "mtu_bytes", 4096),
+            lambda reply: setattr(reply.agreed, "mtu_bytes", 1000),
+            lambda reply: setattr(reply.keys[0], "length_bytes", 0),
+            lambda reply: setattr(reply.keys[0], "address", 2**64 - 1),
+            lambda reply: setattr(reply.keys[0].region, "name", "other"),
+            lambda reply: reply.keys.pop(),
+        ]
+        for spoil_grant in grants:
+
+            def spoilt_grant(*arguments: Any, spoil: Any = spoil_grant) -> pb.ConnectReply:
+                reply = connect(*arguments)
+                spoil(reply)
+                return reply
+
+            monkeypatch.setattr(wire, "connect_reply", spoilt_grant)
+            with pytest.raises(rdmaq.BootstrapError, match="not in order"):
+                client.connect(ASK, client.describe()[1])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("qp_num", 0, "queue pair number is none"),
+        ("psn", 1 << 24, "packet sequence number is none"),
+        ("gid", bytes(15), "GID has not 16 bytes"),
+        ("gid", bytes(16), "neither GID nor LID says where it is"),
+        ("gid", b"\xff" + bytes(15), "many ports' at once"),
+        ("gid_kind", 0, "the kind of its GID is unknown"),
+        ("gid_kind", 9, "the kind of its GID is unknown"),
+        ("gid_kind", 1, "Ethernet has no GIDs of the kind InfiniBand"),
+        ("link_layer", 0, "its link layer is unknown"),
+        ("link_layer", 3, "its link layer is unknown"),
+        ("link_layer", 1, "InfiniBand has no GIDs of the kind RoCE v2"),
+        ("lid", 1, "a LID on Ethernet"),
+        ("lid", 1 << 16, "its LID is none"),
+        ("initiator_depth", 256, "READs in flight are impossible"),
+        ("responder_depth", 256, "READs to be answered are impossible"),
+        ("receives", (1 << 24) + 1, "receives are impossible"),
+    ],
+)
+def test_impossible_queue_pair_is_refused_with_its_reason(
+    field: str, value: Any, reason: str
+) -> None:
+    """One field each: INVALID_ARGUMENT, and the backend is not asked."""
+    with serving() as (server, backend), client_of(server.port) as client:
+        request = wire.connect_request(ASK, client.describe()[1], "1.2.3")
+        setattr(request.pair, field, value)
+        status, told = rig.refusal(server.port, "Connect", request.SerializeToString())
+        assert status == "INVALID_ARGUMENT"
+        assert reason in told
+        assert backend.callers == []
+        check_serves(server.port)
+
+
+@pytest.mark.parametrize("address", [0, 2**64 - 256, 2**64 - 1])
+def test_probe_memory_that_is_nowhere_and_regions_asked_twice_are_refused(address: int) -> None:
+    with serving() as (server, backend), client_of(server.port) as client:
+        request = wire.connect_request(ASK, client.describe()[1], "1.2.3")
+        request.probe_address = address
+        assert "nowhere" in rig.refusal(server.port, "Connect", request.SerializeToString())[1]
+        request.probe_address = 4096
+        request.regions.append(request.regions[0])
+        assert "twice" in rig.refusal(server.port, "Connect", request.SerializeToString())[1]
+        assert backend.callers == []
