@@ -36,11 +36,18 @@ def _load_hot() -> None:
 
 _load_hot()
 
-from rdmaq._hot import BatchCore, BatchIterator, Receiver, Sender  # noqa: E402 - made just now
+from rdmaq._hot import (  # noqa: E402 - made just now
+    BatchCore,
+    BatchIterator,
+    Poster,
+    Receiver,
+    Sender,
+)
 
 __all__ = [
     "BatchCore",
     "BatchIterator",
+    "Poster",
     "Receiver",
     "Sender",
     "address_of",

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from rdmaq.errors import EndOfStream
 from rdmaq.stream.batch import Batch
 from rdmaq.stream.cursor import Cursor
+from rdmaq.verbs.requests import Requests
 
 class Sender:
     """The hot half of `Publisher`, which has the slow twins of the sends, and `_refuse_entry`."""
@@ -21,6 +22,27 @@ class Sender:
     ) -> None: ...
     def _enter(self) -> None: ...
     def _leave(self) -> None: ...
+
+class Poster:
+    """The hot half of a pair's `PostedPair`, which has `_run_slowly` and `_run_on`."""
+
+    _taken: int
+    _posted: int
+    reported: int
+    _special_seen: int
+    awaited_count: int
+    def run(self, requests: Requests, timeout: float | None = None) -> None: ...
+    def _bind(
+        self,
+        pair: int,
+        run: int,
+        special: int,
+        owner: object,
+        requests_type: type[Requests],
+        /,
+    ) -> None: ...
+    def _begin_posting(self) -> bool: ...
+    def _end_posting(self) -> None: ...
 
 class Receiver:
     """The hot half of `Subscription`, which has `_answer`, `_check_into` and `_refuse_entry`."""

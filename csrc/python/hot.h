@@ -61,6 +61,7 @@ struct rq_py_batch {
 extern PyTypeObject *rq_py_receiver_type;
 extern PyObject *rq_py_dtype_name; /* "dtype" */
 
-extern PyType_Spec rq_py_batch_spec, rq_py_sender_spec, rq_py_receiver_spec, rq_py_iterator_spec;
+extern PyType_Spec rq_py_batch_spec, rq_py_sender_spec, rq_py_receiver_spec, rq_py_iterator_spec,
+    rq_py_poster_spec;
 
 #endif

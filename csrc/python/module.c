@@ -14,7 +14,7 @@ static int hot_exec(PyObject *module) {
     rq_py_dtype_name = PyUnicode_InternFromString("dtype");
     if (rq_py_dtype_name == NULL) return -1;
     PyType_Spec *specs[] = {&rq_py_batch_spec, &rq_py_sender_spec, &rq_py_receiver_spec,
-                            &rq_py_iterator_spec};
+                            &rq_py_iterator_spec, &rq_py_poster_spec};
     for (size_t i = 0; i < sizeof(specs) / sizeof(specs[0]); i++) {
         PyObject *type = PyType_FromModuleAndSpec(module, specs[i], NULL);
         if (type == NULL) return -1;

@@ -21,18 +21,16 @@ _TURNS_MAX = 16  # looks in a row, before the loop's other tasks have theirs
 class Awaiting:
     """Who awaits what of one pair. All of it belongs to one event loop at a time.
 
-    Attributes:
-        count: operations and receives that are awaited.
+    The pair's `awaited_count` counts the operations and receives.
     """
 
-    __slots__ = ("_loop", "_pair", "_queue", "_receivers", "count")
+    __slots__ = ("_loop", "_pair", "_queue", "_receivers")
 
     def __init__(self, pair: Reports, queue: Queue) -> None:
         self._pair = pair
         self._queue = queue
         self._loop: asyncio.AbstractEventLoop | None = None
         self._receivers: deque[asyncio.Future[Receive]] = deque()
-        self.count = 0
 
     def future_of(self, operation: Operation) -> asyncio.Future[None]:
         """A future that ends when the operation does; more than one may wait for it."""
@@ -40,7 +38,7 @@ class Awaiting:
         future: asyncio.Future[None] = loop.create_future()
         if operation._futures is None:
             operation._futures = []
-            self.count += 1
+            self._pair.awaited_count += 1
         operation._futures.append(future)
         self._pump()
         return future
@@ -50,7 +48,7 @@ class Awaiting:
         loop = self._watch()
         future: asyncio.Future[Receive] = loop.create_future()
         self._receivers.append(future)
-        self.count += 1
+        self._pair.awaited_count += 1
         self._pump()
         return future
 
@@ -58,7 +56,7 @@ class Awaiting:
         """Hands receives to those who await them, in order."""
         while receives and self._receivers:
             future = self._receivers.popleft()
-            self.count -= 1
+            self._pair.awaited_count -= 1
             if not future.done():  # else it was cancelled: the next one gets it
                 future.get_loop().call_soon_threadsafe(_give, future, receives.popleft(), receives)
 
@@ -71,12 +69,12 @@ class Awaiting:
         while self._receivers:
             future = self._receivers.popleft()
             loop.call_soon_threadsafe(_refuse, future, self._pair.closed_error())
-        self.count = 0
+        self._pair.awaited_count = 0
 
     def _watch(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
         if self._loop is not None and self._loop.is_closed():
-            self._loop, self.count = None, 0
+            self._loop, self._pair.awaited_count = None, 0
         if self._loop is None:
             self._loop = loop
             loop.add_reader(self._queue.channel_fd, self._on_event)
@@ -109,7 +107,7 @@ class Awaiting:
                 return
             if code < 0:
                 return  # closed: who drains resolves the futures
-            if self.count == 0:
+            if self._pair.awaited_count == 0:
                 self._loop.remove_reader(self._queue.channel_fd)
                 self._loop = None
                 return

@@ -6,11 +6,10 @@ send queue, or no receive at the peer, waits in a backlog and is posted in order
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
-from rdmaq._fast import error_text, ffi, lib
+from rdmaq._fast import address_of, error_text, ffi, lib
 from rdmaq.errors import ClosedError, PairError
 from rdmaq.verbs import requests
 from rdmaq.verbs.operation import Operation
@@ -25,9 +24,9 @@ __all__ = ["BACKLOG_MAX", "PostedPair", "Queue"]
 _REQUEST_BYTES = PACKED.size
 #: Requests that may wait in a backlog; whoever posts more must wait for some of them.
 BACKLOG_MAX = 1 << 16
+_YIELD_SECONDS = 0.0001
 
 _post = lib.rq_pair_post
-_run = lib.rq_pair_run
 _pack_into = PACKED.pack_into
 
 
@@ -53,7 +52,7 @@ class PostedPair(Reports):
         PairError: the numbers cannot be right.
     """
 
-    __slots__ = ("_piece_bytes_max", "_post_lock", "_run", "_single", "_single_bytes")
+    __slots__ = ("_piece_bytes_max", "_run", "_single", "_single_bytes")
 
     def __init__(
         self,
@@ -87,10 +86,12 @@ class PostedPair(Reports):
         self._piece_bytes_max = piece_bytes_max
         self._single = ffi.new("struct rq_op[1]")
         self._single_bytes = ffi.buffer(self._single)
-        self._post_lock = threading.Lock()
         self._run = ffi.new(
             "struct rq_run *", (self._done, SLICE_NS, DONE_COUNT_MAX, wait_mode, 0, 0)
         )
+        places = (handle, self._run, queue.special)
+        pair, run, special = map(address_of, places)
+        self._bind(pair, run, special, places, Requests)
 
     # ---- operations ----
 
@@ -177,31 +178,22 @@ class PostedPair(Reports):
             )
         return self._accept(requests.pointer, count, requests)
 
-    def run(self, requests: Requests, timeout: float | None = None) -> None:
-        """Posts all of them as one chain and waits for their end: `post(requests).wait(timeout)`.
+    def _run_slowly(self, requests: Requests, timeout: float | None) -> None:
+        """Of `run`: something is in flight, or another thread posts."""
+        self.post(requests).wait(timeout)
 
-        In one crossing, and without an `Operation`, when nothing else is in flight: the quickest
-        way to do one thing after the other. Raises as those two do.
-        """
-        if self._in_flight or self._awaiting.count or not self._post_lock.acquire(blocking=False):
-            self.post(requests).wait(timeout)
-            return
+    def _run_on(self, requests: Requests, timeout: float | None, count: int) -> None:
+        """Of `run`, which posts and now has `count` reports: not all is done, or not all well."""
         try:
-            count = _run(self._handle, requests.pointer, requests.count, self._run)
-            if count == requests.count and self._queue.special[0] == self._special_seen:
-                self._taken += count
-                self._posted += count
-                self.reported += count
-                return
             operation = self._continue(requests, count)
         finally:
-            self._post_lock.release()
+            self._end_posting()
         if operation is None:
             operation = self.post(requests)
         operation.wait(timeout)
 
     def _continue(self, requests: Requests, count: int) -> Operation | None:
-        """After a run in C that did not do all, or not well; None: it posted nothing."""
+        """None: it posted nothing."""
         taken = self._run.taken
         if count < 0:
             raise self._refusal(count)
@@ -235,7 +227,7 @@ class PostedPair(Reports):
         if (check and length > remote.length) or length > self._piece_bytes_max:
             shape = Shape(opcode, flags)
             return self.post_packed(self.pack(shape, local, remote, check=check), local)
-        if not self._post_lock.acquire(blocking=False):
+        if not self._begin_posting():
             raise second_thread("posts")
         try:
             _pack_into(
@@ -244,17 +236,17 @@ class PostedPair(Reports):
             )  # fmt: skip
             return self._accept_locked(self._single, 1, local)
         finally:
-            self._post_lock.release()
+            self._end_posting()
 
     def _accept(self, pointer: Any, count: int, keep: Any) -> Operation:
         if count == 0:
             raise PairError("nothing was posted: the batch is empty; add operations to it")
-        if not self._post_lock.acquire(blocking=False):
+        if not self._begin_posting():
             raise second_thread("posts")
         try:
             return self._accept_locked(pointer, count, keep)
         finally:
-            self._post_lock.release()
+            self._end_posting()
 
     def _accept_locked(self, pointer: Any, count: int, keep: Any) -> Operation:
         if self._dropped:
@@ -288,7 +280,7 @@ class PostedPair(Reports):
             self._backlog.append((_copy(pointer + taken, count - taken), count - taken))
 
     def _post_backlog(self) -> None:
-        if not self._post_lock.acquire(blocking=False):
+        if not self._begin_posting():
             return  # who posts now looks by itself
         try:
             while self._backlog:
@@ -303,7 +295,7 @@ class PostedPair(Reports):
                     return
                 self._backlog.popleft()
         finally:
-            self._post_lock.release()
+            self._end_posting()
 
     def _drop_backlog(self, error: RdmaqError) -> None:
         """What was never posted ends with this error, after everything that was."""
@@ -322,10 +314,12 @@ class PostedPair(Reports):
         """
         lib.rq_cq_close(self._queue.handle)
         lib.rq_pair_close(self._handle)
-        with self._post_lock:
-            self._drop_backlog(
-                ClosedError("this pair was closed before the operation was posted; make a new one")
-            )
+        while not self._begin_posting():  # whoever posts ends at once, since the queue is closed
+            time.sleep(_YIELD_SECONDS)
+        self._drop_backlog(
+            ClosedError("this pair was closed before the operation was posted; make a new one")
+        )
+        self._end_posting()
         self._finish()
 
     def drain(self, seconds: float) -> int:

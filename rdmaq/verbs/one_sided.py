@@ -98,10 +98,6 @@ class OneSided:
         """Posts the first `count` of them (all of them) as one chain with one doorbell."""
         return self._traffic.post(requests, count)
 
-    def run(self, requests: Requests, timeout: float | None = None) -> None:
-        """Posts all of them and waits for their end, in one crossing: `post(requests).wait()`."""
-        self._traffic.run(requests, timeout)
-
     def settle(self, timeout: float | None = None) -> None:
         """Waits until nothing is in flight any more, well or not: no memory is lent then.
 

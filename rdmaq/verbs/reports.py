@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rdmaq._fast import error_text, ffi, lib
+from rdmaq._fast import Poster, error_text, ffi, lib
 from rdmaq.errors import ClosedError, ConcurrentUse, OperationFailed, OperationPending, PairError
 from rdmaq.verbs.awaiting import Awaiting
 from rdmaq.verbs.operation import Operation, Receive
@@ -82,13 +82,16 @@ class Queue:
         lib.rq_cq_forget(self.handle)
 
 
-class Reports(ABC):
-    """The reporting half of `PostedPair`: one thread, or one event loop, waits at a time."""
+class Reports(Poster, ABC):
+    """The reporting half of `PostedPair`: one thread, or one event loop, waits at a time.
+
+    Of `Poster` are `_taken`, requests accepted, those in the backlog among them; `_posted`, of them
+    handed to the device; `reported`; and `awaited_count`.
+    """
 
     __slots__ = (
         "_awaiting", "_backlog", "_done", "_dropped", "_explain", "_handle", "_in_flight",
-        "_posted", "_queue", "_receives", "_special_seen", "_taken", "_wait_mode", "reported",
-        "watchdog",
+        "_queue", "_receives", "_wait_mode", "watchdog",
     )  # fmt: skip
 
     def __init__(self, queue: Queue, handle: Any, explain: Explain, wait_mode: int) -> None:
@@ -97,11 +100,7 @@ class Reports(ABC):
         self._explain = explain
         self._wait_mode = wait_mode
         self._done = ffi.new("struct rq_done[]", DONE_COUNT_MAX)
-        self._special_seen = 0
-        self._taken = 0  # requests accepted, those in the backlog among them
-        self._posted = 0  # of them: handed to the device
-        self._dropped = 0  # of them: never will be
-        self.reported = 0
+        self._dropped = 0  # of those accepted: never will be posted
         self._in_flight: deque[Operation] = deque()
         self._backlog: deque[tuple[Any, int]] = deque()
         self._receives: deque[Receive] = deque()
@@ -142,7 +141,7 @@ class Reports(ABC):
     def _pop(self) -> None:
         operation = self._in_flight.popleft()
         if operation._futures is not None:
-            self._awaiting.count -= 1
+            self.awaited_count -= 1
         operation._finish()
 
     def _settle_each(self, count: int) -> None:
@@ -173,7 +172,7 @@ class Reports(ABC):
 
     def wait_until(self, reported: int, timeout: float | None) -> None:
         """Waits until so many requests have ended; see `Operation.wait`."""
-        if self._awaiting.count:
+        if self.awaited_count:
             raise second_thread("waits in an event loop")
         deadline = None if timeout is None else time.monotonic() + timeout
         wait_ns = SLICE_NS
@@ -254,7 +253,7 @@ class Reports(ABC):
         deadline = None if timeout is None else time.monotonic() + timeout
         wait_ns = 0
         while not self._receives:
-            if self._awaiting.count:
+            if self.awaited_count:
                 raise second_thread("waits in an event loop")
             code = self.look(wait_ns)
             if code < 0:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from rdmaq._fast import ffi, lib
+from rdmaq._fast import address_of, ffi, lib
 from rdmaq.errors import PairError
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class Requests:
         keep: what must stay alive as long as a request is in flight.
     """
 
-    __slots__ = ("array", "count", "keep", "pointer")
+    __slots__ = ("_address", "array", "count", "keep", "pointer")
 
     WRITE = WRITE
     WRITE_WITH_IMM = WRITE_WITH_IMM
@@ -193,6 +193,7 @@ class Requests:
         self.count = count
         self.keep = keep
         self.pointer = ffi.from_buffer("struct rq_op[]", self.array)
+        self._address = address_of(self.pointer)
 
 
 class Batch:
