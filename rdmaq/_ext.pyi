@@ -76,6 +76,8 @@ class _Lib:
     RQ_OUTCOME_REFUSED: int
     RQ_OUTCOME_UNKNOWN: int
     RQ_LANE_WAITING_MAX: int
+    RQ_CHAIN_PIECE_BYTES_MAX: int
+    RQ_CHAIN_ALIGN_BYTES: int
     def rq_descriptor_init(
         self,
         descriptor: CData,
@@ -438,6 +440,46 @@ class _Lib:
         depth: int,
         count: int,
         limit_ns: int,
+        /,
+    ) -> int: ...
+    def rq_chain_check(
+        self,
+        chain: CData,
+        ops: CData,
+        count: int,
+        needs_out: CData,
+        bad_index_out: CData,
+        /,
+    ) -> int: ...
+    def rq_chain_fill(
+        self,
+        chain: CData,
+        ops: CData,
+        count: int,
+        part: CData,
+        requests_out: CData,
+        /,
+    ) -> int: ...
+    def rq_chain_take(self, chain: CData, ops: CData, count: int, part: CData, /) -> None: ...
+    def rq_fetch_row_bytes(self, row_bytes: int, /) -> int: ...
+    def rq_fetch_row_requests(self, row_bytes: int, /) -> int: ...
+    def rq_fetch_fill(
+        self,
+        chain: CData,
+        shape: CData,
+        rows: CData,
+        pending: CData,
+        fetch: CData,
+        requests_out: CData,
+        /,
+    ) -> int: ...
+    def rq_fetch_judge(
+        self,
+        shape: CData,
+        pending: CData,
+        fetch: CData,
+        out: CData | bytes,
+        versions_out: CData,
         /,
     ) -> int: ...
 

@@ -324,4 +324,7 @@ int64_t rq_bench_plain_pong(uint64_t *there, uint64_t *back, const struct rq_ben
 #include "rdmaq_region.h"
 #include "rdmaq_verbs.h"
 
+/* Names structs of both. */
+#include "rdmaq_chain.h"
+
 #endif

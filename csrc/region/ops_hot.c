@@ -3,7 +3,7 @@
 
 #include "region/region.h"
 
-static int check_one(const struct rq_region *region, const struct rq_region_op *op) {
+static int check_one(uint32_t access, uint64_t area_bytes, const struct rq_region_op *op) {
     static const uint32_t needed_access[] = {
         [RQ_REGION_READ] = RQ_ACCESS_READ,
         [RQ_REGION_WRITE] = RQ_ACCESS_WRITE,
@@ -11,8 +11,7 @@ static int check_one(const struct rq_region *region, const struct rq_region_op *
         [RQ_REGION_COMPARE_SWAP] = RQ_ACCESS_ATOMIC,
     };
     if (op->kind < RQ_REGION_READ || op->kind > RQ_REGION_COMPARE_SWAP) return -EINVAL;
-    if ((region->access & needed_access[op->kind]) == 0) return -EACCES;
-    uint64_t area_bytes = region->area->data_bytes;
+    if ((access & needed_access[op->kind]) == 0) return -EACCES;
     if (op->offset_bytes > area_bytes || op->length_bytes > area_bytes - op->offset_bytes)
         return -ERANGE;
     if (op->kind >= RQ_REGION_FETCH_ADD && (op->length_bytes != 8 || op->offset_bytes % 8 != 0))
@@ -20,10 +19,10 @@ static int check_one(const struct rq_region *region, const struct rq_region_op *
     return 0;
 }
 
-int rq_region_check(const struct rq_region *region, const struct rq_region_op *ops, uint64_t count,
-                    uint64_t *bad_index_out) {
+int rq_region_check(uint32_t access, uint64_t area_bytes, const struct rq_region_op *ops,
+                    uint64_t count, uint64_t *bad_index_out) {
     for (uint64_t i = 0; i < count; i++) {
-        int error = check_one(region, ops + i);
+        int error = check_one(access, area_bytes, ops + i);
         if (error == 0) continue;
         *bad_index_out = i;
         return error;

@@ -51,7 +51,7 @@ int64_t rq_region_run(struct rq_region *region, struct rq_region_op *ops, uint64
                       uint64_t *bad_index_out) {
     int error = rq_region_enter(region);
     if (error != 0) return error;
-    error = rq_region_check(region, ops, count, bad_index_out);
+    error = rq_region_check(region->access, region->area->data_bytes, ops, count, bad_index_out);
     if (error == 0) rq_region_do(region, ops, count);
     rq_handle_leave(&region->handle);
     return error != 0 ? error : (int64_t)count;

@@ -14,9 +14,10 @@ struct rq_region {
     uint64_t look_after_ticks; /* no look at the two before then */
 };
 
-/* Checks every operation before one is done. 0, or -errno with *bad_index_out. */
-int rq_region_check(const struct rq_region *region, const struct rq_region_op *ops, uint64_t count,
-                    uint64_t *bad_index_out);
+/* Checks every operation before one is done, by whatever transport, against an area of so many
+ * bytes and what may be done there (RQ_ACCESS_*). 0, or -errno with *bad_index_out. */
+int rq_region_check(uint32_t access, uint64_t area_bytes, const struct rq_region_op *ops,
+                    uint64_t count, uint64_t *bad_index_out);
 void rq_region_do(const struct rq_region *region, struct rq_region_op *ops, uint64_t count);
 
 /* Enters the handle; looks whether the area was revoked and, now and then, whether its owner

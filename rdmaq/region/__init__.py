@@ -1,5 +1,1 @@
 """Memory open to one-sided access: arrays that peers read and write, tables read row by row."""
-
-from rdmaq.region.session import Session
-
-__all__ = ["Session"]

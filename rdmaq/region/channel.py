@@ -36,7 +36,10 @@ _INLINE_BYTES_MAX = 1 << 20  # an event loop stands still for a copy of this siz
 
 
 class Channel(Protocol):
-    """What a transport does for a region. Each call returns a count, or -errno."""
+    """What a transport does for a region.
+
+    Each call returns a count, or -errno, or raises what only its transport knows to say.
+    """
 
     transport: str
 
@@ -59,6 +62,16 @@ class Channel(Protocol):
         note: Any,
     ) -> int:
         """Copies rows of a table, each whole; fewer than asked for when one was in motion."""
+
+    async def read_rows_async(
+        self,
+        shape: Any,
+        rows: npt.NDArray[np.uint64],
+        out: npt.NDArray[np.uint8],
+        versions: npt.NDArray[np.uint64],
+        note: Any,
+    ) -> int:
+        """The same without holding up the event loop."""
 
     def close(self) -> None:
         """Waits for the thread inside; later calls give -ESHUTDOWN."""
@@ -142,6 +155,17 @@ class ShmChannel:
                 note,
             )
         )
+
+    async def read_rows_async(
+        self,
+        shape: Any,
+        rows: npt.NDArray[np.uint64],
+        out: npt.NDArray[np.uint8],
+        versions: npt.NDArray[np.uint64],
+        note: Any,
+    ) -> int:
+        """See `Channel`: a copy takes no longer than the loop may stand still."""
+        return self.read_rows(shape, rows, out, versions, note)
 
     def update_rows(
         self, shape: Any, rows: npt.NDArray[np.uint64], values: npt.NDArray[np.uint8]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -13,11 +13,15 @@ from rdmaq._handle import Handle
 from rdmaq.errors import CapacityError
 from rdmaq.region import area as areas
 from rdmaq.region.channel import ShmChannel
+from rdmaq.region.counting import Counting
 from rdmaq.region.grant import TABLE, RegionInfo
 from rdmaq.region.refusals import ACCESSES, refusal
 from rdmaq.region.region import Region
 from rdmaq.region.rows import fitted_rows, row_numbers
 from rdmaq.shm import wire
+
+if TYPE_CHECKING:
+    from rdmaq.verbs import Domain, RemoteMemory
 
 
 class Exported(Handle):
@@ -70,6 +74,7 @@ class Exported(Handle):
             return
         self._is_closed = True
         self._on_close(self)
+        self._stop_counting()
         self.channel.close()
         code = self.channel.revoke()
         wire.close_all([self._data_fd, self._control_fd])
@@ -82,6 +87,17 @@ class Exported(Handle):
     def close(self) -> None:
         """The same as `revoke`."""
         self.revoke()
+
+    def admit_cpu_peer(self) -> Callable[[], None]:
+        """A peer of this host gets the memory; returns what to call when it is gone.
+
+        Raises:
+            RegionAccessError: it may not, for now.
+        """
+        return _nothing_to_undo
+
+    def _stop_counting(self) -> None:
+        """Ends what counts beside the CPU."""
 
     def _forget(self) -> None:
         if not self._is_closed:  # else the descriptors' numbers are somebody else's by now
@@ -101,7 +117,7 @@ class Export(Exported):
             reference to it is gone. A forked child must not touch it: the memory is not inherited.
     """
 
-    __slots__ = ("_region", "array")
+    __slots__ = ("_counting", "_region", "array")
 
     def __init__(
         self, info: RegionInfo, values: npt.NDArray[Any], on_close: Callable[[Exported], None]
@@ -110,6 +126,37 @@ class Export(Exported):
         self.array = self.area.array(info.dtype, info.shape)
         self.array[...] = values
         self._region = Region(info.name, info.dtype, info.shape, "atomic", self.channel)
+        self._counting = Counting(self.what, self._region)
+
+    def admit_cpu_peer(self) -> Callable[[], None]:
+        """See `Exported`: not where a NIC counts whose atomics are not atomic to CPUs."""
+        return self._counting.admit_cpu_peer() if self.access == "atomic" else _nothing_to_undo
+
+    def count_by_nic(self, domain: Domain, memory: RemoteMemory) -> None:
+        """The node's, before a peer gets a key for remote atomics; idempotent.
+
+        Not needed where the device's atomics are global (its limits). Once called, `fetch_add` and
+        `compare_swap` of the owner go by the NIC, too, and so are one step for all peers.
+
+        Args:
+            domain: where the area is registered for remote atomics; closed after this export.
+            memory: the area, as registered there.
+
+        Raises:
+            RegionAccessError: peers of this host count in it by their CPUs; give no such key.
+            PairError, RegistrationError: the device has no room for it.
+        """
+        from rdmaq.region.loopback import Loopback  # who has no RDMA does not load it
+        from rdmaq.region.verbs_channel import VerbsChannel
+
+        def make() -> Region:
+            channel = VerbsChannel(Loopback(domain, memory, self.what), self.info)
+            return Region(self.name, self.info.dtype, self.info.shape, self.access, channel)
+
+        self._counting.begin_nic(make)
+
+    def _stop_counting(self) -> None:
+        self._counting.close()
 
     @property
     def access(self) -> str:
@@ -117,12 +164,18 @@ class Export(Exported):
         return self.info.access
 
     def fetch_add(self, offset_bytes: int, amount: int) -> int:
-        """`Region.fetch_add` by the owner: one step for peers on this host, too."""
-        return self._region.fetch_add(offset_bytes, amount)
+        """`Region.fetch_add` by the owner: one step for all peers, however they reach it."""
+        self._check_open()
+        return self._counting.do(lambda region: region.fetch_add(offset_bytes, amount))
 
     def compare_swap(self, offset_bytes: int, expected: int, value: int) -> int:
-        """`Region.compare_swap` by the owner: one step for peers on this host, too."""
-        return self._region.compare_swap(offset_bytes, expected, value)
+        """`Region.compare_swap` by the owner: one step for all peers, however they reach it."""
+        self._check_open()
+        return self._counting.do(lambda region: region.compare_swap(offset_bytes, expected, value))
+
+    def _check_open(self) -> None:
+        if self.closed:  # in a forked child the lock may be held by nobody any more
+            raise self.closed_error()
 
     def offset_of(self, index: Any, field: str | None = None) -> int:
         """`Region.offset_of` of the own array: where an element begins, in bytes."""
@@ -177,3 +230,7 @@ class Table(Exported):
 
     def __enter__(self) -> Table:
         return self
+
+
+def _nothing_to_undo() -> None:
+    """A peer that goes leaves nothing behind: its mapping is its own."""

@@ -150,20 +150,21 @@ class Exports(Handle):
             exported = self._exported.get(name)
             if exported is None or exported.info.kind != kind:
                 raise self._no_such_region(name, kind)
+            on_gone = exported.admit_cpu_peer()
             descriptors: list[int] = []
             try:
                 for fd in exported.descriptors:
                     descriptors.append(os.dup(fd))  # noqa: PERF401 - the first, if one fails
             except OSError as error:
                 wire.close_all(descriptors)
+                on_gone()
                 raise errors.HandoverError(
                     f"{exported.what} cannot be handed over: {error}; raise the node's limit "
                     "of open files (ulimit -n)"
                 ) from error
         # The connection stays: its hang-up tells the peer of this process's death.
-        return Reply(
-            message=exported.info.to_message(), descriptors=descriptors, on_gone=_nothing_to_undo
-        )
+        message = exported.info.to_message()
+        return Reply(message=message, descriptors=descriptors, on_gone=on_gone)
 
     def _no_such_region(self, name: str, kind: str) -> errors.RegionNotFound:
         offered = sorted(n for n, exported in self._exported.items() if exported.info.kind == kind)
@@ -182,7 +183,3 @@ class Exports(Handle):
             "pass timeout= seconds to wait for it",
             available=offered[:200],
         )
-
-
-def _nothing_to_undo() -> None:
-    """A peer that goes leaves nothing behind: its mapping is its own."""

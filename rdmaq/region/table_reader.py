@@ -123,10 +123,13 @@ class TableReader(Handle):
         versions = np.empty(len(rows), np.uint64)
         deadline = time.monotonic() + timeout
         done = 0
-        while (done := self._step(rows, out, versions, done)) < len(rows):
+        while True:
+            code = await self.channel.read_rows_async(*self._rest(rows, out, versions, done))
+            done += self._checked(code)
+            if done == len(rows):
+                return out
             self._check_deadline(rows, done, deadline, timeout)
             await asyncio.sleep(0)
-        return out
 
     def _take(
         self, rows: npt.NDArray[np.uint64], out: npt.NDArray[Any], timeout: float
@@ -146,13 +149,26 @@ class TableReader(Handle):
         done: int,
     ) -> int:
         """One crossing for what is not there yet; returns how many rows are."""
+        code = self.channel.read_rows(*self._rest(rows, out, versions, done))
+        return done + self._checked(code)
+
+    def _rest(
+        self,
+        rows: npt.NDArray[np.uint64],
+        out: npt.NDArray[Any],
+        versions: npt.NDArray[np.uint64],
+        done: int,
+    ) -> tuple[Any, ...]:
+        """What a channel is asked for: the rows that are not there yet."""
         if self._is_forked:
             raise self.closed_error()
         parts = out.reshape(-1)[done:].view(np.uint8)
-        code = self.channel.read_rows(self._shape, rows[done:], parts, versions[done:], self._note)
+        return self._shape, rows[done:], parts, versions[done:], self._note
+
+    def _checked(self, code: int) -> int:
         if code < 0:
             raise refusal(self.what, code, self.closed_error())
-        return done + code
+        return code
 
     def _check_deadline(
         self, rows: npt.NDArray[np.uint64], done: int, deadline: float, timeout: float

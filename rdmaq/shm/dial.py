@@ -127,5 +127,6 @@ def _refusal(answer: dict[str, Any]) -> errors.RdmaqError:
     refusals: dict[str, type[errors.RdmaqError]] = {
         "AccessDenied": errors.AccessDenied,
         "TooManyReaders": errors.TooManyReaders,
+        "RegionAccessError": errors.RegionAccessError,
     }
     return refusals.get(str(kind), errors.HandoverError)(text)

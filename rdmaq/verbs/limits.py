@@ -5,7 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from rdmaq.verbs.constants import ATOMIC_NONE, DEVICE_MEM_WINDOW_TYPE_2B, MTU_BYTES
+from rdmaq.verbs.constants import (
+    ATOMIC_GLOBAL,
+    ATOMIC_NONE,
+    DEVICE_MEM_WINDOW_TYPE_2B,
+    MTU_BYTES,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -20,6 +25,8 @@ class DeviceLimits:
         responder_depth_max: READs and atomics of a peer that a queue pair answers at once.
         initiator_depth_max: READs and atomics that a queue pair may have in flight.
         has_atomics: whether fetch-and-add and compare-and-swap work at all.
+        atomics_are_global: whether they are one step to the host's CPUs and other devices, too; if
+            not, among the atomics of this device alone.
         has_windows: whether a key can be bound to one queue pair (`Pair.window`).
         lid: the port's identifier on InfiniBand, else 0.
         link_layer: 1 for InfiniBand, 2 for Ethernet.
@@ -32,6 +39,7 @@ class DeviceLimits:
     responder_depth_max: int
     initiator_depth_max: int
     has_atomics: bool
+    atomics_are_global: bool
     has_windows: bool
     lid: int
     link_layer: int
@@ -48,6 +56,7 @@ class DeviceLimits:
             responder_depth_max=min(device.max_qp_rd_atom, 255),
             initiator_depth_max=min(device.max_qp_init_rd_atom, 255),
             has_atomics=device.atomic_caps != ATOMIC_NONE,
+            atomics_are_global=device.atomic_caps == ATOMIC_GLOBAL,
             has_windows=bool(device.device_cap_flags & DEVICE_MEM_WINDOW_TYPE_2B),
             lid=port.lid,
             link_layer=port.link_layer,

@@ -28,7 +28,10 @@ void nic_close_cq(struct fake_cq *cq) {
     free(cq);
 }
 
-void nic_close_qp(struct fake_qp *qp) { free(qp); }
+void nic_close_qp(struct fake_qp *qp) {
+    free(qp->carrier);
+    free(qp);
+}
 
 /* Executes and delivers up to count requests; status is that of the last. Returns how many. */
 uint32_t nic_run(struct fake_qp *qp, uint32_t count, int status) {
@@ -45,6 +48,8 @@ void nic_be_quick(struct fake_qp *qp, int status) {
     qp->is_quick = 1;
     qp->quick_status = status;
 }
+
+void nic_be_slow(struct fake_qp *qp) { qp->is_quick = 0; }
 
 void nic_fail(struct fake_qp *qp) { fake_fail(qp); }
 

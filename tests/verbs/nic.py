@@ -31,7 +31,8 @@ def library() -> ctypes.CDLL:
     folder = ROOT / ".build"
     folder.mkdir(exist_ok=True)
     target = folder / "fake_nic.so"
-    sources = [ROOT / "tests/verbs/nic.c", ROOT / "tests/c/verbs/fake_nic.c"]
+    sources = [ROOT / "tests/verbs/nic.c", ROOT / "tests/verbs/carry.c"]
+    sources.append(ROOT / "tests/c/verbs/fake_nic.c")
     inputs = [*sources, ROOT / "tests/c/verbs/fake_nic.h"]
     newest = max(path.stat().st_mtime for path in inputs)
     if not target.exists() or target.stat().st_mtime < newest:
@@ -42,7 +43,8 @@ def library() -> ctypes.CDLL:
     made = ctypes.CDLL(str(target))
     for name in ("nic_open_cq", "nic_open_qp"):
         getattr(made, name).restype = ctypes.c_void_p
-    for name in ("nic_arms", "nic_doorbells", "nic_posted"):
+    counts = ("nic_arms", "nic_doorbells", "nic_posted", "nic_fences", "nic_inlines", "nic_bytes")
+    for name in counts:
         getattr(made, name).restype = ctypes.c_uint64
     return made
 
@@ -109,6 +111,10 @@ class End:
     def be_quick(self, status: int = SUCCESS) -> None:
         """From now on the NIC carries out what waits and each chain as it is posted, so ending."""
         library().nic_be_quick(self.qp, status)
+
+    def be_slow(self) -> None:
+        """From now on it does nothing by itself again."""
+        library().nic_be_slow(self.qp)
 
     @property
     def doorbells(self) -> int:

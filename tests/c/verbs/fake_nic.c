@@ -20,12 +20,23 @@ static void note(struct fake_qp *qp, const struct ibv_send_wr *wr) {
     *request = (struct fake_request){
         .wr_id = wr->wr_id,
         .remote_address = is_atomic ? wr->wr.atomic.remote_addr : wr->wr.rdma.remote_addr,
+        .local_address = wr->num_sge ? wr->sg_list->addr : 0,
+        .compare_add = is_atomic ? wr->wr.atomic.compare_add : 0,
+        .swap = is_atomic ? wr->wr.atomic.swap : 0,
+        .local_key = wr->num_sge ? wr->sg_list->lkey : 0,
+        .remote_key = is_atomic ? wr->wr.atomic.rkey : wr->wr.rdma.rkey,
         .length = wr->num_sge ? wr->sg_list->length : 0,
         .imm = wr->opcode == IBV_WR_RDMA_WRITE_WITH_IMM ? wr->imm_data : 0,
         .opcode = (int)wr->opcode,
         .is_signalled = (wr->send_flags & IBV_SEND_SIGNALED) != 0,
         .is_inline = (wr->send_flags & IBV_SEND_INLINE) != 0,
+        .is_fenced = (wr->send_flags & IBV_SEND_FENCE) != 0,
     };
+    if (qp->carry != NULL && request->is_inline) {
+        CHECK(request->length <= FAKE_INLINE_MAX);
+        memcpy(request->inline_bytes, (const void *)(uintptr_t)request->local_address,
+               request->length);
+    }
     qp->signals += (uint64_t)request->is_signalled;
 }
 
@@ -189,6 +200,7 @@ int fake_execute(struct fake_qp *qp, enum ibv_wc_status status, int is_lost) {
     if (qp->executed == qp->posted) return 0;
     const struct fake_request *request = &qp->sends[qp->executed++ % FAKE_QUEUE_MAX];
     if (qp->is_in_error) status = IBV_WC_WR_FLUSH_ERR;
+    if (status == IBV_WC_SUCCESS && qp->carry != NULL) status = qp->carry(qp, request);
     if (status == IBV_WC_SUCCESS) {
         if (request->opcode == IBV_WR_RDMA_WRITE_WITH_IMM && qp->peer != NULL)
             consume_receive(qp->peer, request);
@@ -205,6 +217,7 @@ int fake_execute(struct fake_qp *qp, enum ibv_wc_status status, int is_lost) {
 
 int fake_deliver(struct fake_qp *qp) {
     if (qp->late_count == 0) return 0;
+    if (qp->carry != NULL) qp->carry(qp, NULL);
     arrive(qp->cq, &qp->late[qp->late_first]);
     qp->late_first = (qp->late_first + 1) % (sizeof(qp->late) / sizeof(*qp->late));
     qp->late_count--;

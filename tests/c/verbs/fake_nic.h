@@ -11,16 +11,21 @@
 #include <infiniband/verbs.h>
 #include <stdint.h>
 
-enum { FAKE_QUEUE_MAX = 256, FAKE_CQ_MAX = 8192 };
+enum { FAKE_QUEUE_MAX = 256, FAKE_CQ_MAX = 8192, FAKE_INLINE_MAX = 64 };
 
 struct fake_request {
     uint64_t wr_id;
     uint64_t remote_address; /* the test's own: it finds its request by it */
+    uint64_t local_address;
+    uint64_t compare_add, swap;
+    uint32_t local_key, remote_key;
     uint32_t length;
     uint32_t imm;
     int opcode;
     int is_signalled;
     int is_inline;
+    int is_fenced;
+    uint8_t inline_bytes[FAKE_INLINE_MAX]; /* taken when it was posted, where it carries bytes */
 };
 
 struct fake_cq {
@@ -53,6 +58,10 @@ struct fake_qp {
     int is_quick;     /* each chain is carried out before its post returns, with this status */
     int quick_status;
     uint64_t doorbells, signals;
+    /* Moves a request's bytes and says how it ends; NULL: requests move nothing. With NULL for the
+     * request: what was put off is due, since a completion tells of it. */
+    enum ibv_wc_status (*carry)(struct fake_qp *qp, const struct fake_request *request);
+    void *carrier; /* carry's own */
 };
 
 void fake_cq_open(struct fake_cq *cq, struct ibv_context *context, uint32_t entry_count);
