@@ -10,8 +10,15 @@ import click
 
 import rdmaq
 from rdmaq.bench.commands import bench
-from rdmaq.command_line import FiniteRange, error_line, usage_error_line
-from rdmaq.doctor.commands import certs, doctor, info
+from rdmaq.command_line import (
+    by_option,
+    error_line,
+    json_option,
+    timeout_option,
+    usage_error_line,
+)
+from rdmaq.doctor.certs import certs
+from rdmaq.doctor.commands import doctor, info
 from rdmaq.doctor.ping import ping
 from rdmaq.rig.cli import rig
 
@@ -37,14 +44,8 @@ cli.add_command(rig)
 
 @cli.command()
 @click.argument("address")
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
-@click.option(
-    "--timeout",
-    type=FiniteRange(0.0, 3600.0),
-    default=0.0,
-    show_default=True,
-    help="Seconds to wait for the node to appear.",
-)
+@json_option("array")
+@timeout_option
 def streams(address: str, as_json: bool, timeout: float) -> None:
     """Lists the streams on offer at ADDRESS (local:NAME or HOST:PORT)."""
     with rdmaq.connect(address, timeout=timeout) as peer:
@@ -94,11 +95,6 @@ def _fail(line: str) -> int:
     return 2
 
 
-def _by_option(text: str) -> str:
-    """An error of the API in the command line's words."""
-    return text.replace("pass timeout= seconds to wait", "pass --timeout SECONDS to wait")
-
-
 def run(arguments: Sequence[str] | None = None) -> int:
     """Runs one command; returns the exit code: 0, 2 for an error, 130 for Ctrl-C."""
     words = list(sys.argv[1:] if arguments is None else arguments)
@@ -108,7 +104,9 @@ def run(arguments: Sequence[str] | None = None) -> int:
     except click.ClickException as error:
         return _fail(usage_error_line(error, command="rdmaq"))
     except (rdmaq.RdmaqError, ValueError) as error:
-        return _fail(error_line(_by_option(str(error)), command="rdmaq"))
+        has_waited = any(word.partition("=")[0] == "--timeout" for word in words)
+        text = by_option(str(error), has_waited=has_waited)
+        return _fail(error_line(text, command="rdmaq"))
     except OSError as error:
         what = error.filename or "the system refused"
         return _fail(error_line(f"{what}: {error.strerror or error}", command="rdmaq"))

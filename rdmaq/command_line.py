@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from typing import Any
 
 import click
@@ -28,6 +29,39 @@ class FiniteRange(click.FloatRange):
         if not math.isfinite(number):
             self.fail(f"{value} is not a finite number", param, ctx)
         return float(number)
+
+
+def json_option(what: str) -> Callable[..., Any]:
+    """The option --json, given to the command as `as_json`.
+
+    Args:
+        what: is printed then: "object" or "array".
+    """
+    return click.option("--json", "as_json", is_flag=True, help=f"Print one JSON {what}.")
+
+
+def timeout_option(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The option --timeout, for commands that look for a node."""
+    return click.option(
+        "--timeout",
+        type=FiniteRange(0.0, 3600.0),
+        default=0.0,
+        show_default=True,
+        help="Seconds to wait for the node to appear.",
+    )(command)
+
+
+def by_option(text: str, *, has_waited: bool) -> str:
+    """An error of the API in the command line's words.
+
+    Args:
+        text: may advise timeout=, an argument of the API.
+        has_waited: --timeout was given, so that advising it would help nobody.
+    """
+    asked = "pass timeout= seconds to wait"
+    return text.replace(
+        asked, "wait longer (--timeout)" if has_waited else "pass --timeout SECONDS to wait"
+    )
 
 
 def error_line(text: str, *, command: str) -> str:

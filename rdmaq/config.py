@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from rdmaq.rig import paths
+from rdmaq.shm.runtime import runtime_folder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,12 +19,14 @@ class Setting:
         variable: of the environment.
         default: in words.
         is_secret: its value is never shown.
+        now: what the default comes to here; None: what `default` says.
     """
 
     argument: str
     variable: str
     default: str
     is_secret: bool = False
+    now: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +47,7 @@ SETTINGS = (
         argument="(none)",
         variable="RDMAQ_RUNTIME_DIR",
         default="$XDG_RUNTIME_DIR/rdmaq, else /tmp/rdmaq-UID",
+        now=runtime_folder,
     ),
     Setting(
         argument="Credentials.ca_file", variable="RDMAQ_TLS_CA", default="no TLS, or not mutual"
@@ -57,9 +63,24 @@ SETTINGS = (
         argument="Credentials.token", variable="RDMAQ_TOKEN", default="none asked", is_secret=True
     ),
     Setting(argument="Credentials.insecure", variable="RDMAQ_INSECURE", default="no"),
-    Setting(argument="(none)", variable="RDMAQ_RIG_CACHE", default="the user's cache folder"),
+    Setting(
+        argument="(none)",
+        variable="RDMAQ_RIG_CACHE",
+        default="$XDG_CACHE_HOME/rdmaq/rig, else ~/.cache/rdmaq/rig",
+        now=paths.cache_folder,
+    ),
+    Setting(
+        argument="(none)",
+        variable="RDMAQ_RIG_RUNTIME",
+        default="$XDG_RUNTIME_DIR/rdmaq-rig, else below /tmp",
+        now=paths.runtime_folder,
+    ),
+    Setting(argument="rig --name", variable="RDMAQ_RIG_NAME", default="the checkout's own"),
     Setting(argument="(none)", variable="RDMAQ_TEST_DEVICE", default="the rig's devices"),
 )
+
+# What a rig tells those that run in it: nothing for people to set.
+OF_THE_RIG = ("RDMAQ_RIG", "RDMAQ_RIG_NODE", "RDMAQ_RIG_ID", "RDMAQ_RIG_INNER")
 
 
 def effective(environment: Mapping[str, str] | None = None) -> list[Effective]:
@@ -68,10 +89,14 @@ def effective(environment: Mapping[str, str] | None = None) -> list[Effective]:
     return [
         Effective(
             setting=setting,
-            value=("set, not shown" if setting.is_secret else found[setting.variable])
-            if found.get(setting.variable)
-            else setting.default,
+            value=_shown(setting, found.get(setting.variable, "")),
             source="environment" if found.get(setting.variable) else "default",
         )
         for setting in SETTINGS
     ]
+
+
+def _shown(setting: Setting, value: str) -> str:
+    if value:
+        return "set, not shown" if setting.is_secret else value
+    return setting.default if setting.now is None else str(setting.now())

@@ -1,25 +1,25 @@
-"""The commands `rdmaq info`, `rdmaq doctor` and `rdmaq certs`."""
+"""The commands `rdmaq info` and `rdmaq doctor`."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-import shlex
-from pathlib import Path
+from typing import Any
 
 import click
 
-from rdmaq import certs as certificates
-from rdmaq.command_line import FiniteRange
-from rdmaq.doctor.facts import gather
-from rdmaq.doctor.findings import BAD, NOTE, OK, examine
+from rdmaq.command_line import json_option
+from rdmaq.doctor.checks import examine
+from rdmaq.doctor.facts import as_json as findings_as_json
+from rdmaq.doctor.facts import gather, is_healthy
+from rdmaq.doctor.finding import BAD, NOTE, OK, UNSEEN
 from rdmaq.doctor.machine import Machine
+from rdmaq.doctor.memory import limit_text
 
-_MARKS = {OK: "ok  ", NOTE: "note", BAD: "BAD "}
+_MARKS = {OK: "ok  ", NOTE: "note", BAD: "BAD ", UNSEEN: "?   "}
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@json_option("object")
 def info(as_json: bool) -> None:
     """Tells what rdmaq finds on this machine: devices, limits, transports, settings."""
     facts = gather(Machine())
@@ -28,80 +28,78 @@ def info(as_json: bool) -> None:
         return
     for title in ("rdmaq", "python", "kernel", "machine", "cpus", "clock"):
         click.echo(f"{title:<12}{facts[title]}")
+    memlock, pages = facts["memlock_bytes"], facts["hugepages"]
     click.echo(
-        f"{'memlock':<12}{_limit(facts['memlock_bytes']['soft'])} (soft), "
-        f"{_limit(facts['memlock_bytes']['hard'])} (hard)"
+        f"{'memlock':<12}{limit_text(memlock['soft'])} (soft), {limit_text(memlock['hard'])} (hard)"
     )
-    pages = facts["hugepages"]
     click.echo(f"{'hugepages':<12}{pages['free']} of {pages['total']} reserved ones free")
     packages = [f"{name} {version or '-'}" for name, version in facts["packages"].items()]
     click.echo(f"{'packages':<12}{', '.join(packages)}")
     click.echo("\ntransports")
     for name, state in facts["transports"].items():
-        click.echo(f"  {name:<10}{state}")
+        click.echo(f"  {name:<10}{'usable' if state['usable'] else state['why_not']}")
     click.echo("\nports" if facts["ports"] else "\nports       none")
     for port in facts["ports"]:
-        click.echo(
-            f"  {port['device']} port {port['port']}  {port['state']}  "
-            f"{port['link_layer']}  {', '.join(port['interfaces'])}"
-        )
-        for gid in port["gids"]:
-            click.echo(f"    {gid}")
+        _tell_port(port)
     click.echo("\nsettings (an argument wins over the environment, and that over the default)")
     for setting in facts["settings"]:
-        click.echo(f"  {setting['variable']:<24}{setting['value']}  [{setting['source']}]")
+        argument = "" if setting["argument"] == "(none)" else f"  {setting['argument']}"
+        click.echo(
+            f"  {setting['variable']:<24}{setting['value']}  [{setting['source']}]{argument}"
+        )
 
 
-def _limit(size_bytes: int) -> str:
-    return "no limit" if size_bytes < 0 else f"{size_bytes >> 10:,} KiB"
+def _tell_port(port: dict[str, Any]) -> None:
+    mtu = f"MTU {port['mtu_bytes'] or '?'} of {port['mtu_bytes_max'] or '?'}"
+    click.echo(
+        f"  {port['device']} port {port['port']}  {port['state']}  {port['link_layer']}  {mtu}"
+    )
+    for interface in port["interfaces"]:
+        state = "up" if interface["is_up"] else "down"
+        click.echo(f"    interface {interface['name']}  {state}  MTU {interface['mtu_bytes']}")
+    for gid in port["gids"]:
+        where = f"  {gid['interface']}" if gid["interface"] else ""
+        click.echo(f"    GID {gid['index']}  {gid['address']}  {gid['kind']}{where}")
+    if not port["gids"]:
+        click.echo("    no GID")
+    if port["limits"] is None:
+        click.echo(f"    limits unknown: {port['limits_unknown']}")
+        return
+    limits = port["limits"]
+    inline = limits["inline_bytes_max"]
+    among = "the whole machine" if limits["atomics_are_global"] else "this device"
+    atomics = f"among all of {among}" if limits["has_atomics"] else "none"
+    windows = ", ".join(limits["window_types"])
+    for title, value in (
+        ("queue pairs", f"{limits['queue_pairs_max']:,} of depth {limits['send_depth_max']:,}"),
+        ("completions", f"{limits['cq_entries_max']:,} a queue"),
+        ("memory", f"{limits['regions_max']:,} regions of {limits['region_bytes_max']:,} bytes"),
+        ("operations", f"of {limits['message_bytes_max']:,} bytes; inline {inline or '?'}"),
+        (
+            "READs",
+            f"{limits['initiator_depth_max']} in flight (max_rd_atomic), "
+            f"{limits['responder_depth_max']} answered",
+        ),
+        ("atomics", atomics),
+        ("windows", f"{limits['windows_max']:,} of type {windows}" if windows else "none"),
+    ):
+        click.echo(f"    {title:<12}{value}")
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON array.")
+@json_option("object")
 def doctor(as_json: bool) -> int:
-    """Looks for what ails rdmaq on this machine, each with its cure; exit code 1 if that is bad."""
+    """Looks for what ails rdmaq on this machine, each with its cure.
+
+    The exit code is 1 if something that should work does not.
+    """
     findings = examine(Machine())
     if as_json:
-        click.echo(json.dumps([dataclasses.asdict(finding) for finding in findings], indent=2))
+        click.echo(json.dumps(findings_as_json(findings, None), indent=2))
     else:
         for finding in findings:
-            click.echo(f"{_MARKS[finding.level]}  {finding.what}")
+            name = f"  [{finding.symptom}]" if finding.symptom else ""
+            click.echo(f"{_MARKS[finding.level]}  {finding.what}{name}")
             if finding.cure:
                 click.echo(f"      cure: {finding.cure}")
-    return int(any(finding.level == BAD for finding in findings))
-
-
-@click.command()
-@click.argument("folder", type=click.Path(path_type=Path))
-@click.option("--host", "hosts", multiple=True, help="Name or address of a host where nodes run.")
-@click.option(
-    "--peer",
-    "peers",
-    multiple=True,
-    default=(certificates.PEER,),
-    show_default=True,
-    help="Name of a caller; a certificate each.",
-)
-@click.option(
-    "--days",
-    type=FiniteRange(0.01, 3650.0),
-    default=30.0,
-    show_default=True,
-    help="How long they are good.",
-)
-def certs(folder: Path, hosts: tuple[str, ...], peers: tuple[str, ...], days: float) -> None:
-    """Makes a development authority and certificates in FOLDER: for nodes, and for callers."""
-    written = certificates.make(folder, hosts, days=days, peers=peers)
-    for path in written:
-        click.echo(str(path))
-    click.echo(f"\non the node:    {_exports(folder, certificates.NODE)}")
-    for peer in peers:
-        click.echo(f"as {peer!r}:    {_exports(folder, peer)}")
-    click.echo("for development: the authority's key was thrown away; keys lie unencrypted, 0600")
-
-
-def _exports(folder: Path, name: str) -> str:
-    """A line for the shell of who uses the certificate of that name."""
-    files = {"CA": "ca.pem", "CERTIFICATE": f"{name}.pem", "KEY": f"{name}.key"}
-    words = [f"RDMAQ_TLS_{what}={shlex.quote(str(folder / file))}" for what, file in files.items()]
-    return f"export {' '.join(words)}"
+    return int(not is_healthy(findings))

@@ -1,18 +1,27 @@
-"""What doctor looks at: files of the kernel's and what Python finds. Tests give another root."""
+"""What doctor looks at: files of the kernel's, programs, limits, and what Python finds.
+
+Tests give another root, other answers, other limits.
+"""
 
 from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
+import os
 import resource
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rdmaq.doctor import kernel_clock
+from rdmaq.verbs import devices, library
+from rdmaq.verbs.devices import Port
+
 PACKAGES = ("numpy", "cffi", "grpcio", "grpcio-health-checking", "protobuf", "cryptography")
-_VERBS_FOLDERS = (
-    "usr/lib/python3/dist-packages/pyverbs",
-    "usr/lib64/python3/site-packages/pyverbs",
-)
+_CAP_IPC_LOCK = 1 << 14  # linux/capability.h
+_PROGRAM_SECONDS_MAX = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,15 +29,24 @@ class Machine:
     """One machine.
 
     Attributes:
-        root: below which /proc, /sys and /usr stand.
+        root: below which /proc, /sys, /dev and /usr stand.
         memlock: soft and hard limit of locked memory in bytes; None: as this process has it. -1: no
             limit.
         absent: packages that count as not installed.
+        answers: what programs print, by their name, for one that runs none; None: run them.
+        is_synchronised: whether the clock is; None: ask the kernel.
     """
 
     root: Path = Path("/")
     memlock: tuple[int, int] | None = None
     absent: frozenset[str] = field(default_factory=frozenset)
+    answers: Mapping[str, str] | None = None
+    is_synchronised: bool | None = None
+
+    @property
+    def is_real(self) -> bool:
+        """Whether it is the one that we run on: then devices can be opened."""
+        return self.root == Path("/")
 
     def text(self, path: str) -> str:
         """A file's content, without the blanks around it; "" when it cannot be read."""
@@ -43,6 +61,28 @@ class Machine:
             return sorted(entry.name for entry in (self.root / path).iterdir())
         except OSError:
             return []
+
+    def may_open(self, path: str) -> bool:
+        """Whether this process may read and write a file."""
+        return os.access(self.root / path, os.R_OK | os.W_OK)
+
+    def may_read(self, path: str) -> bool:
+        """Whether this process may read a file."""
+        return os.access(self.root / path, os.R_OK)
+
+    def ports(self) -> list[Port]:
+        """Its RDMA ports."""
+        return devices.ports(self.root / "sys/class")
+
+    def interface_is_up(self, name: str) -> bool:
+        """Whether a network interface was switched on (IFF_UP), whatever is at its other end."""
+        flags = self.text(f"sys/class/net/{name}/flags")
+        return bool(int(flags, 16) & 1) if flags else False
+
+    def interface_mtu_bytes(self, name: str) -> int:
+        """The largest packet of a network interface; 0: there is none of that name."""
+        mtu = self.text(f"sys/class/net/{name}/mtu")
+        return int(mtu) if mtu.isdecimal() else 0
 
     def meminfo(self, name: str) -> int:
         """A number of /proc/meminfo: bytes where it has a unit; 0 when it is not there."""
@@ -60,6 +100,13 @@ class Machine:
         soft, hard = resource.getrlimit(resource.RLIMIT_MEMLOCK)
         return soft, hard
 
+    def may_lock_all(self) -> bool:
+        """Whether the limit of locked memory does not bind this process (CAP_IPC_LOCK)."""
+        for line in self.text("proc/self/status").splitlines():
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) & _CAP_IPC_LOCK)
+        return False
+
     def package(self, name: str) -> str:
         """An installed package's version, or "" when it is not."""
         if name in self.absent:
@@ -74,9 +121,46 @@ class Machine:
         if "pyverbs" in self.absent:
             return False
         return importlib.util.find_spec("pyverbs") is not None or any(
-            (self.root / folder).is_dir() for folder in _VERBS_FOLDERS
+            (self.root / folder.relative_to("/") / "pyverbs" / "__init__.py").is_file()
+            for folder in library.FOLDERS
         )
 
     def modules(self) -> set[str]:
         """Kernel modules that are loaded or built in, by their folder in /sys."""
         return set(self.names("sys/module"))
+
+    def clock_is_synchronised(self) -> bool:
+        """Whether something keeps the clock to the time of day."""
+        if self.is_synchronised is not None:
+            return self.is_synchronised
+        return kernel_clock.is_synchronised()
+
+    def has_program(self, name: str) -> bool:
+        """Whether a program is installed."""
+        if self.answers is not None:
+            return name in self.answers
+        return _program(name) is not None
+
+    def output(self, words: Sequence[str]) -> str | None:
+        """What a program prints; None where it is absent, refuses, or does not end."""
+        if self.answers is not None:
+            return self.answers.get(words[0])
+        program = _program(words[0])
+        if program is None:
+            return None
+        try:
+            answer = subprocess.run(  # noqa: S603 - words of ours, none of a user's
+                [program, *words[1:]],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=_PROGRAM_SECONDS_MAX,
+            )
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+        return answer.stdout if answer.returncode == 0 else None
+
+
+def _program(name: str) -> str | None:
+    # An ordinary user's PATH has not the folders where such tools are.
+    return shutil.which(name, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")

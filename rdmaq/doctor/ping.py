@@ -9,20 +9,14 @@ import time
 import click
 
 import rdmaq
-from rdmaq.command_line import FiniteRange
+from rdmaq.command_line import json_option, timeout_option
 
 
 @click.command()
 @click.argument("address")
 @click.option("--count", type=click.IntRange(1, 1_000_000), default=10, show_default=True)
-@click.option(
-    "--timeout",
-    type=FiniteRange(0.0, 3600.0),
-    default=0.0,
-    show_default=True,
-    help="Seconds to wait for the node to appear.",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+@timeout_option
+@json_option("object")
 def ping(address: str, count: int, timeout: float, as_json: bool) -> None:
     """Finds the node at ADDRESS, tells how its bytes travel, and times round trips.
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-SYSFS = Path("/sys/class/infiniband")
+from rdmaq.verbs import Port, ports
+from rdmaq.verbs.gids import ROCE_V2
 
-_MAPPED_IPV4 = "0000:0000:0000:0000:0000:ffff:"
+SYSFS = Path("/sys/class/infiniband")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,33 +41,26 @@ class RdmaDevice:
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="ascii").strip()
-    except OSError:  # an empty GID slot cannot be read
+    except OSError:
         return ""
-
-
-def _roce_v2_ipv4(port: Path) -> tuple[int, str]:
-    for path in sorted((port / "gids").iterdir(), key=lambda path: int(path.name)):
-        gid = _read(path)
-        kind = _read(port / "gid_attrs" / "types" / path.name)
-        if gid.startswith(_MAPPED_IPV4) and kind == "RoCE v2":
-            high, low = (int(part, 16) for part in gid.rsplit(":", 2)[1:])
-            return int(path.name), f"{high >> 8}.{high & 255}.{low >> 8}.{low & 255}"
-    return 0, ""
 
 
 def local_devices() -> list[RdmaDevice]:
     """Return every port of every device, by name; empty where there is no RDMA at all."""
-    found = []
-    for port in sorted(SYSFS.glob("*/ports/*")):
-        gid_index, address = _roce_v2_ipv4(port)
-        found.append(
-            RdmaDevice(
-                name=port.parent.parent.name,
-                port=int(port.name),
-                interface=_read(port / "gid_attrs" / "ndevs" / str(gid_index)),
-                address=address,
-                gid_index=gid_index,
-                is_active=_read(port / "state").endswith("ACTIVE"),
-            )
-        )
-    return found
+    return [_of(port) for port in ports(SYSFS.parent)]
+
+
+def _of(port: Port) -> RdmaDevice:
+    gid = next(
+        (gid for gid in port.gids if gid.kind == ROCE_V2 and gid.value.ipv4_mapped is not None),
+        None,
+    )
+    interface = gid.interface if gid else next((gid.interface for gid in port.gids), "")
+    return RdmaDevice(
+        name=port.device,
+        port=port.number,
+        interface=interface,
+        address=str(gid.address) if gid else "",
+        gid_index=gid.index if gid else 0,
+        is_active=port.is_active,
+    )

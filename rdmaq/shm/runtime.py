@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import stat
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 
@@ -66,6 +67,27 @@ def make_folder() -> Path:
     return folder
 
 
+def _takes_no_files(folder: Path, error: OSError) -> AccessDenied:
+    return AccessDenied(
+        f"the runtime folder {folder} takes no files: {error.strerror}; set RDMAQ_RUNTIME_DIR to a "
+        "folder of yours"
+    )
+
+
+def try_folder(folder: Path) -> None:
+    """Makes a socket's like in the runtime folder, and takes it away.
+
+    Raises:
+        AccessDenied: no node could listen there.
+    """
+    try:
+        fd, path = tempfile.mkstemp(prefix=".try-", dir=folder)
+    except OSError as error:
+        raise _takes_no_files(folder, error) from error
+    os.close(fd)
+    Path(path).unlink()
+
+
 class NameLock:
     """Holds a node's name for as long as this process lives or until `release`."""
 
@@ -74,13 +96,15 @@ class NameLock:
 
         Raises:
             AddressInUse: a living process has it.
-            AccessDenied: the lock's file is another user's.
+            AccessDenied: the lock's file is another user's, or the folder takes none.
         """
         self._path = socket_path(name).with_suffix(".lock")
         while True:
             try:
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             except OSError as error:
+                if not self._path.exists():
+                    raise _takes_no_files(self._path.parent, error) from error
                 raise AccessDenied(
                     f"the lock {self._path} cannot be opened: {error.strerror}; if another user's "
                     "node left it behind, remove it, or choose another name"

@@ -19,7 +19,7 @@ from rdmaq._fast import lib
 from rdmaq.errors import VerbsUnavailable
 
 # Where distributions keep their own packages: Debian and Ubuntu; Fedora and SUSE.
-_FOLDERS = (
+FOLDERS = (
     Path("/usr/lib/python3/dist-packages"),
     Path(f"/usr/lib64/python3.{sys.version_info.minor}/site-packages"),
 )
@@ -50,7 +50,7 @@ def load() -> Pyverbs:
     """
     check_built()
     if "pyverbs" not in sys.modules and importlib.util.find_spec("pyverbs") is None:
-        _take_from(_FOLDERS)
+        _take_from(FOLDERS)
     try:
         return Pyverbs()
     except ImportError as error:

@@ -38,3 +38,15 @@ def test_node_that_is_not_there_is_told_in_one_line(
     errors = capsys.readouterr().err
     assert errors.startswith("error: ")
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["ping", "streams"])
+def test_time_that_was_waited_is_not_advised(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who gave --timeout is told to wait longer; who did not, that there is such an option."""
+    assert run([command, "local:nobody"]) == 2
+    assert "pass --timeout SECONDS to wait" in capsys.readouterr().err
+    for words in (["--timeout", "0.1"], ["--timeout=0.1"]):
+        assert run([command, "local:nobody", *words]) == 2
+        assert "wait longer (--timeout)" in capsys.readouterr().err

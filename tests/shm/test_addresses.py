@@ -125,3 +125,12 @@ def test_default_folder_that_others_could_write_to_is_refused(
     folder.chmod(0o700)
     with rdmaq.Node("local:feed"):
         assert (folder / "feed.sock").exists()
+
+
+def test_runtime_folder_that_takes_no_files_is_named_as_the_cause(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not a lock that another user's node would have left behind."""
+    monkeypatch.setenv("RDMAQ_RUNTIME_DIR", "/proc")
+    with pytest.raises(rdmaq.AccessDenied, match=r"runtime folder /proc takes no files: .*; set"):
+        rdmaq.Node("local:nowhere")

@@ -36,7 +36,7 @@ def test_opening_without_pyverbs_says_what_to_install() -> None:
         "from pathlib import Path\n"
         "from rdmaq import verbs, VerbsUnavailable\n"
         "from rdmaq.verbs import library\n"
-        "library._FOLDERS = (Path('/nowhere'),)\n"
+        "library.FOLDERS = (Path('/nowhere'),)\n"
         "sys.path[:] = [p for p in sys.path if 'dist-packages' not in p]\n"
         "try: verbs.open()\n"
         "except VerbsUnavailable as error: print(error)\n"
