@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,7 +9,7 @@ import click
 from rdmaq.bench import options
 
 if TYPE_CHECKING:
-    from rdmaq.bench.report import Report
+    from rdmaq.bench.benchmark import Benchmark
 
 
 @click.group(invoke_without_command=True)
@@ -22,19 +21,22 @@ def bench(context: click.Context) -> None:
 
 
 def _run(
-    run: Callable[..., Report],
+    benchmark: Benchmark[Any],
     settings: dict[str, Any],
     *,
     rounds: int | None,
     seconds_max: float,
     quick: bool,
     as_json: bool,
+    rounds_usual: int = 9,
 ) -> None:
     """Runs a benchmark and prints its report."""
-    rounds = rounds or (3 if quick else 9)
+    rounds = rounds or (3 if quick else rounds_usual)
     with options.place() as place, options.Progress(rounds) as tell:
-        report = run(
-            {**settings, "rounds": rounds, "seconds_max": seconds_max},
+        report = benchmark.run(
+            settings,
+            rounds=rounds,
+            seconds_max=seconds_max,
             place=place,
             command=options.command_line(),
             tell=tell,
@@ -57,7 +59,7 @@ def latency(message_bytes: int, count: int | None, capacity: str, **common: Any)
 
     count = count or (2000 if common["quick"] else 20_000)
     settings = {"message_bytes": message_bytes, "count": count, "capacity": capacity}
-    _run(latency_report.run, settings, **common)
+    _run(latency_report.BENCHMARK, settings, **common)
 
 
 @bench.command()
@@ -89,7 +91,7 @@ def rate(
         "messages": messages or (20_000 if common["quick"] else 200_000),
         "capacity": capacity,
     }
-    _run(rate_report.run, settings, **common)
+    _run(rate_report.BENCHMARK, settings, **common)
 
 
 @bench.command()
@@ -123,7 +125,7 @@ def fanout(
         "bursts": count or (100 if common["quick"] else 500),
         "capacity": capacity,
     }
-    _run(fanout_report.run, settings, **common)
+    _run(fanout_report.BENCHMARK, settings, **common)
 
 
 @bench.command()
@@ -150,7 +152,7 @@ def stalled(
         "count": count or (20_000 if common["quick"] else 200_000),
         "capacity": capacity,
     }
-    _run(stalled_report.run, settings, **common)
+    _run(stalled_report.BENCHMARK, settings, **common)
 
 
 @bench.command()
@@ -166,7 +168,7 @@ def flat(decades: int | None, capacity: str, **common: Any) -> None:
     from rdmaq.bench import flat_report
 
     decades = decades or (7 if common["quick"] else 9)
-    _run(flat_report.run, {"decades": decades, "capacity": capacity}, **common)
+    _run(flat_report.BENCHMARK, {"decades": decades, "capacity": capacity}, **common)
 
 
 @bench.command("verbs")
@@ -199,10 +201,7 @@ def one_sided(
     count: int | None,
     bulk_count: int | None,
     chain_count: int | None,
-    rounds: int | None,
-    seconds_max: float,
-    quick: bool,
-    as_json: bool,
+    **common: Any,
 ) -> None:
     """One-sided operations between two RDMA devices, beside perftest.
 
@@ -210,15 +209,11 @@ def one_sided(
     """
     from rdmaq.bench import verbs_report
 
-    rounds = rounds or (3 if quick else 15)
+    quick = common["quick"]
     settings = {
         "devices": devices,
         "count": count or (50 if quick else 300),
         "bulk_count": bulk_count or (32 if quick else 200),
         "chain_count": chain_count or (8 if quick else 64),
-        "rounds": rounds,
-        "seconds_max": seconds_max,
     }
-    with options.Progress(rounds) as tell:
-        report = verbs_report.run(settings, command=options.command_line(), tell=tell)
-    report.print(as_json=as_json)
+    _run(verbs_report.BENCHMARK, settings, rounds_usual=15, **common)

@@ -13,9 +13,10 @@ import numpy as np
 
 import rdmaq
 from rdmaq.bench.children import BenchError, Child
+from rdmaq.bench.options import Place
 from rdmaq.bench.quiet import Watch
 from rdmaq.bench.rate import RECORD
-from rdmaq.bench.rounds import Contender, Result, Sample, run_rounds
+from rdmaq.bench.rounds import Contender, Sample
 
 #: What is held against what.
 MANY_SINGLE, ONE_SINGLE, MANY_BATCH, ONE_BATCH = "many_send", "one_send", "many_batch", "one_batch"
@@ -143,32 +144,22 @@ def send_singly(publisher: rdmaq.Publisher, message: bytes) -> None:
         send(message)
 
 
-def measure(
+def prepare(
+    stack: ExitStack,
+    place: Place,
     *,
-    name: str,
     subscribers: int,
-    capacity: str,
-    message_bytes: int,
     batch: int,
+    message_bytes: int,
     bursts: int,
-    rounds: int,
-    seconds_max: float,
-    tell: Callable[[int], None],
-) -> tuple[dict[str, Result], Watch, dict[str, list[dict[str, int]]]]:
-    """Runs the benchmark; the last value: what each subscriber of each contender got and lost."""
-    with ExitStack() as stack:
-        near = Near(
-            stack,
-            name=name,
-            subscribers=subscribers,
-            capacity=capacity,
-            message_bytes=message_bytes,
-        )
-        results = run_rounds(
-            near.contenders(bursts, batch),
-            near.watch,
-            rounds=rounds,
-            seconds_max=seconds_max,
-            tell=tell,
-        )
-        return results, near.watch, near.losses
+    capacity: str,
+) -> tuple[Near, list[Contender]]:
+    """What each subscriber of each contender got and lost stands in `Near.losses` at the end."""
+    near = Near(
+        stack,
+        name=place.name,
+        subscribers=subscribers,
+        capacity=capacity,
+        message_bytes=message_bytes,
+    )
+    return near, near.contenders(bursts, batch)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from rdmaq.bench import fanout
-from rdmaq.bench.options import Place
+from rdmaq.bench.benchmark import Benchmark
 from rdmaq.bench.report import Column, Ratio, Report, show_us
 from rdmaq.bench.rounds import Result
 
@@ -27,34 +24,12 @@ _NOTES = (
 )
 
 
-def run(
-    settings: dict[str, Any],
-    *,
-    place: Place,
-    command: Sequence[str],
-    tell: Callable[[int], None],
-) -> Report:
-    """Measures, and gathers what is to be told."""
-    results, watch, losses = fanout.measure(name=place.name, tell=tell, **settings)
-    return Report(
-        benchmark="fanout",
-        command=command,
-        settings=settings,
-        results=results,
-        watch=watch,
-        columns=_COLUMNS,
-        ratios=ratios(results, settings["subscribers"]),
-        notes=[*_NOTES, *_loss_notes(results, losses)],
-        more={"subscribers": losses},
-    )
-
-
-def ratios(results: dict[str, Result], subscribers: int) -> list[Ratio]:
+def ratios(results: dict[str, Result]) -> list[Ratio]:
     """The publisher's cost with all subscribers over that with one."""
     return [
         Ratio(
             key=key,
-            title=f"{what}: publisher's cost, {subscribers} subscribers / 1",
+            title=f"publisher's cost: {results[many].contender.title} / 1",
             value=results[many].middle("publisher_p50_ns")
             / results[one].middle("publisher_p50_ns"),
             best=min(results[many].values("publisher_p50_ns"))
@@ -62,20 +37,29 @@ def ratios(results: dict[str, Result], subscribers: int) -> list[Ratio]:
             target=_MANY_OF_ONE_MAX,
             is_at_most=True,
         )
-        for key, what, many, one in (
-            ("send_many_of_one", "send", fanout.MANY_SINGLE, fanout.ONE_SINGLE),
-            ("batch_many_of_one", "send_batch", fanout.MANY_BATCH, fanout.ONE_BATCH),
+        for key, many, one in (
+            ("send_many_of_one", fanout.MANY_SINGLE, fanout.ONE_SINGLE),
+            ("batch_many_of_one", fanout.MANY_BATCH, fanout.ONE_BATCH),
         )
     ]
 
 
-def _loss_notes(results: dict[str, Result], losses: dict[str, list[dict[str, int]]]) -> list[str]:
+def _tell_losses(report: Report, near: fanout.Near) -> None:
     """One line a contender: all complete, or who lost how much."""
-    notes = []
-    for key, totals in losses.items():
-        title = results[key].contender.title
+    report.more["subscribers"] = near.losses
+    for key, totals in near.losses.items():
+        title = report.results[key].contender.title
         lost = [f"{n}: {t['lost']:,}" for n, t in enumerate(totals, 1) if t["lost"]]
         published = totals[0]["published"]
         what = f"lost by overrun: {', '.join(lost)}" if lost else "every subscriber got all of them"
-        notes.append(f"{title}: {published:,} published; {what}")
-    return notes
+        report.notes.append(f"{title}: {published:,} published; {what}")
+
+
+BENCHMARK = Benchmark(
+    name="fanout",
+    columns=_COLUMNS,
+    notes=_NOTES,
+    prepare=fanout.prepare,
+    ratios=ratios,
+    complete=_tell_losses,
+)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from itertools import repeat
@@ -12,9 +11,10 @@ import numpy as np
 
 import rdmaq
 from rdmaq.bench.children import Child
+from rdmaq.bench.options import Place
 from rdmaq.bench.quiet import Watch
 from rdmaq.bench.rate import RECORD
-from rdmaq.bench.rounds import Contender, Result, Sample, run_rounds
+from rdmaq.bench.rounds import Contender, Sample
 
 #: The smallest number of messages, and those of one batch: 10^3.
 DECADE_MIN = 3
@@ -63,19 +63,9 @@ class Near:
         return {"publisher_ns": elapsed_ns / (repeats * count)}
 
 
-def measure(
-    *,
-    name: str,
-    decades: int,
-    capacity: str,
-    rounds: int,
-    seconds_max: float,
-    tell: Callable[[int], None],
-) -> tuple[dict[str, Result], Watch]:
-    """Runs the benchmark; the sequences go on from number to number and from round to round."""
-    with ExitStack() as stack:
-        near = Near(stack, name=name, capacity=capacity)
-        results = run_rounds(
-            near.contenders(decades), near.watch, rounds=rounds, seconds_max=seconds_max, tell=tell
-        )
-        return results, near.watch
+def prepare(
+    stack: ExitStack, place: Place, *, decades: int, capacity: str
+) -> tuple[Near, list[Contender]]:
+    """The sequences go on from number to number and from round to round."""
+    near = Near(stack, name=place.name, capacity=capacity)
+    return near, near.contenders(decades)

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from rdmaq.bench import flat
-from rdmaq.bench.options import Place
-from rdmaq.bench.report import Column, Ratio, Report
+from rdmaq.bench.benchmark import Benchmark
+from rdmaq.bench.report import Column, Ratio
 from rdmaq.bench.rounds import Result
 
 _FLAT_MAX = 1.1
@@ -16,27 +13,6 @@ _NOTES = (
     "records of 32 B in batches of 1,000 (send_batch), lossy, to one subscriber that reads what it "
     "can; small numbers are repeated, up to 10^8 messages in all",
 )
-
-
-def run(
-    settings: dict[str, Any],
-    *,
-    place: Place,
-    command: Sequence[str],
-    tell: Callable[[int], None],
-) -> Report:
-    """Measures, and gathers what is to be told."""
-    results, watch = flat.measure(name=place.name, tell=tell, **settings)
-    return Report(
-        benchmark="flat",
-        command=command,
-        settings=settings,
-        results=results,
-        watch=watch,
-        columns=_COLUMNS,
-        ratios=ratios(results),
-        notes=list(_NOTES),
-    )
 
 
 def ratios(results: dict[str, Result]) -> list[Ratio]:
@@ -54,3 +30,12 @@ def ratios(results: dict[str, Result]) -> list[Ratio]:
             is_at_most=True,
         )
     ]
+
+
+BENCHMARK = Benchmark(
+    name="flat",
+    columns=_COLUMNS,
+    notes=_NOTES,
+    prepare=flat.prepare,
+    ratios=ratios,
+)

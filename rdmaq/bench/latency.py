@@ -18,9 +18,10 @@ from rdmaq.bench import exchange, pipes, ucx, zmq_pair
 from rdmaq.bench.children import BenchError, Child
 from rdmaq.bench.in_c import check, reader_of
 from rdmaq.bench.latency_far import LIMIT_NS, WAIT_MODES
+from rdmaq.bench.options import Place
 from rdmaq.bench.plain import PlainRing, make_area
 from rdmaq.bench.quiet import Watch
-from rdmaq.bench.rounds import Contender, Result, Sample, run_rounds
+from rdmaq.bench.rounds import Contender, Sample
 from rdmaq.stream.subscription import Wait
 
 #: What the table is about, and what is held against it.
@@ -203,23 +204,16 @@ def _call_cost(call: Callable[[], Any], count: int) -> Sample:
     return {"p50_ns": (time.perf_counter_ns() - began_ns) / count}
 
 
-def measure(
-    *,
-    name: str,
-    folder: Path,
-    message_bytes: int,
-    capacity: str,
-    count: int,
-    rounds: int,
-    seconds_max: float,
-    tell: Callable[[int], None],
-) -> tuple[dict[str, Result], Watch]:
-    """Runs the benchmark; `name` is unique to it, `folder` is for other libraries' sockets."""
-    with ExitStack() as stack:
-        near = Near(stack, name=name, capacity=capacity, message_bytes=message_bytes, folder=folder)
-        message = bytes(i % 251 for i in range(message_bytes))
-        contenders = near.contenders(message, count)
-        results = run_rounds(
-            contenders, near.watch, rounds=rounds, seconds_max=seconds_max, tell=tell
-        )
-        return results, near.watch
+def prepare(
+    stack: ExitStack, place: Place, *, message_bytes: int, count: int, capacity: str
+) -> tuple[Near, list[Contender]]:
+    """Other libraries have their sockets in the place's folder."""
+    near = Near(
+        stack,
+        name=place.name,
+        capacity=capacity,
+        message_bytes=message_bytes,
+        folder=place.folder,
+    )
+    message = bytes(i % 251 for i in range(message_bytes))
+    return near, near.contenders(message, count)

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from rdmaq.bench import latency
-from rdmaq.bench.options import Place
+from rdmaq.bench.benchmark import Benchmark
 from rdmaq.bench.report import Column, Ratio, Report, show_us
 from rdmaq.bench.rounds import Result
 
@@ -24,34 +21,6 @@ _NOTES = (
     "'the same rings in C' is rq_send and rq_reader_poll in a loop, spinning, in the same two "
     "processes; a call in a loop contains the loop",
 )
-
-
-def run(
-    settings: dict[str, Any],
-    *,
-    place: Place,
-    command: Sequence[str],
-    tell: Callable[[int], None],
-) -> Report:
-    """Measures, and gathers what is to be told."""
-    results, watch = latency.measure(name=place.name, folder=place.folder, tell=tell, **settings)
-    report = Report(
-        benchmark="latency",
-        command=command,
-        settings=settings,
-        results=results,
-        watch=watch,
-        columns=_COLUMNS,
-        ratios=ratios(results),
-        notes=list(_NOTES),
-    )
-    if "pyzmq" not in results:
-        report.notes.append("pyzmq is not installed, so its line is missing: pip install pyzmq")
-    if latency.UCX not in results:
-        report.notes.append(
-            "ucx_perftest is not on the path, so UCX's line is missing (Debian: ucx-utils)"
-        )
-    return report
 
 
 def ratios(results: dict[str, Result]) -> list[Ratio]:
@@ -84,3 +53,22 @@ def ratios(results: dict[str, Result]) -> list[Ratio]:
         )
     )
     return found
+
+
+def _tell_who_is_missing(report: Report, _near: latency.Near) -> None:
+    if "pyzmq" not in report.results:
+        report.notes.append("pyzmq is not installed, so its line is missing: pip install pyzmq")
+    if latency.UCX not in report.results:
+        report.notes.append(
+            "ucx_perftest is not on the path, so UCX's line is missing (Debian: ucx-utils)"
+        )
+
+
+BENCHMARK = Benchmark(
+    name="latency",
+    columns=_COLUMNS,
+    notes=_NOTES,
+    prepare=latency.prepare,
+    ratios=ratios,
+    complete=_tell_who_is_missing,
+)

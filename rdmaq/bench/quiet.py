@@ -116,6 +116,17 @@ class Watch:
         self.close()
 
 
+class Unprobed(Watch):
+    """Where a probe of CPUs would say nothing: each measurement counts, none is judged."""
+
+    def warm_up(self, limit_ns: int = _WARM_UP_NS) -> None:
+        """Nothing to warm up."""
+
+    def is_quiet(self) -> bool:
+        """Always."""
+        return True
+
+
 class Far:
     """What every far end has: the other half of the probe."""
 

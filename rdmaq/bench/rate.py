@@ -14,9 +14,10 @@ import rdmaq
 from rdmaq._fast import ffi, lib, parse_bytes
 from rdmaq.bench.children import Child
 from rdmaq.bench.in_c import check
+from rdmaq.bench.options import Place
 from rdmaq.bench.plain import PlainRing, make_area
 from rdmaq.bench.quiet import Watch
-from rdmaq.bench.rounds import Contender, Result, Sample, run_rounds
+from rdmaq.bench.rounds import Contender, Sample
 
 RECORD = np.dtype(
     [("time", "<u8"), ("id", "<u8"), ("price", "<i8"), ("size", "<u4"), ("is", "<u4")]
@@ -145,26 +146,16 @@ class Near:
             send(blocks)
 
 
-def measure(
+def prepare(
+    stack: ExitStack,
+    place: Place,
     *,
-    name: str,
-    capacity: str,
     batch: int,
-    message_bytes: int,
     batches: int,
+    message_bytes: int,
     messages: int,
-    rounds: int,
-    seconds_max: float,
-    tell: Callable[[int], None],
-) -> tuple[dict[str, Result], Watch]:
-    """Runs the benchmark; nothing is lost, for the streams are reliable."""
-    with ExitStack() as stack:
-        near = Near(stack, name=name, capacity=capacity, batch=batch, message_bytes=message_bytes)
-        results = run_rounds(
-            near.contenders(batches, messages // MANY * MANY),
-            near.watch,
-            rounds=rounds,
-            seconds_max=seconds_max,
-            tell=tell,
-        )
-        return results, near.watch
+    capacity: str,
+) -> tuple[Near, list[Contender]]:
+    """Nothing is lost, for the streams are reliable."""
+    near = Near(stack, name=place.name, capacity=capacity, batch=batch, message_bytes=message_bytes)
+    return near, near.contenders(batches, messages // MANY * MANY)

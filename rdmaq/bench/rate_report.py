@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from rdmaq.bench import rate, rate_far
-from rdmaq.bench.options import Place
-from rdmaq.bench.report import Column, Ratio, Report
+from rdmaq.bench.benchmark import Benchmark
+from rdmaq.bench.report import Column, Ratio
 from rdmaq.bench.rounds import Result
 
 _OF_C_MIN = 0.9
@@ -26,27 +23,6 @@ _NOTES = (
     "the source is one array, sent again and again: it stays in the publisher's cache",
     "a view copies nothing on the reader's side, and nobody looks at its records here",
 )
-
-
-def run(
-    settings: dict[str, Any],
-    *,
-    place: Place,
-    command: Sequence[str],
-    tell: Callable[[int], None],
-) -> Report:
-    """Measures, and gathers what is to be told."""
-    results, watch = rate.measure(name=place.name, tell=tell, **settings)
-    return Report(
-        benchmark="rate",
-        command=command,
-        settings={**settings, "record_bytes": rate.RECORD.itemsize, "many": rate.MANY},
-        results=results,
-        watch=watch,
-        columns=_COLUMNS,
-        ratios=ratios(results),
-        notes=list(_NOTES),
-    )
 
 
 def ratios(results: dict[str, Result]) -> list[Ratio]:
@@ -78,3 +54,13 @@ def ratios(results: dict[str, Result]) -> list[Ratio]:
         )
     )
     return found
+
+
+BENCHMARK = Benchmark(
+    name="rate",
+    columns=_COLUMNS,
+    notes=_NOTES,
+    prepare=rate.prepare,
+    ratios=ratios,
+    constants={"record_bytes": rate.RECORD.itemsize, "many": rate.MANY},
+)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 
@@ -13,8 +12,9 @@ import numpy as np
 
 import rdmaq
 from rdmaq.bench.children import Child
+from rdmaq.bench.options import Place
 from rdmaq.bench.quiet import Watch
-from rdmaq.bench.rounds import Contender, Result, Sample, run_rounds
+from rdmaq.bench.rounds import Contender, Sample
 
 #: What is held against what.
 NONE, STALLED = "no_subscriber", "stalled"
@@ -75,28 +75,21 @@ def timed_sends(publisher: rdmaq.Publisher, message: bytes, count: int) -> list[
     return stamps
 
 
-def measure(
+def prepare(
+    stack: ExitStack,
+    place: Place,
     *,
-    name: str,
     subscribers: int,
-    capacity: str,
     message_bytes: int,
     count: int,
-    rounds: int,
-    seconds_max: float,
-    tell: Callable[[int], None],
-) -> tuple[dict[str, Result], Watch]:
-    """Runs the benchmark: lossy streams, whose publisher waits for nobody."""
-    with ExitStack() as stack:
-        near = Near(
-            stack,
-            name=name,
-            subscribers=subscribers,
-            capacity=capacity,
-            message_bytes=message_bytes,
-        )
-        contenders = near.contenders(subscribers, count)
-        results = run_rounds(
-            contenders, near.watch, rounds=rounds, seconds_max=seconds_max, tell=tell
-        )
-        return results, near.watch
+    capacity: str,
+) -> tuple[Near, list[Contender]]:
+    """Lossy streams, whose publisher waits for nobody."""
+    near = Near(
+        stack,
+        name=place.name,
+        subscribers=subscribers,
+        capacity=capacity,
+        message_bytes=message_bytes,
+    )
+    return near, near.contenders(subscribers, count)

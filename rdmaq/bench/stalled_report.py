@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
-
 from rdmaq.bench import stalled
-from rdmaq.bench.options import Place
-from rdmaq.bench.report import Column, Ratio, Report
+from rdmaq.bench.benchmark import Benchmark
+from rdmaq.bench.report import Column, Ratio
 from rdmaq.bench.rounds import Result
 
 _UNCHANGED_MAX = 1.1
@@ -20,27 +17,6 @@ _NOTES = (
     "the subscriptions belong to one process, which is stopped by SIGSTOP while sends are timed, "
     "in both lines; lossy flow, so their rings are written over again and again",
 )
-
-
-def run(
-    settings: dict[str, Any],
-    *,
-    place: Place,
-    command: Sequence[str],
-    tell: Callable[[int], None],
-) -> Report:
-    """Measures, and gathers what is to be told."""
-    results, watch = stalled.measure(name=place.name, tell=tell, **settings)
-    return Report(
-        benchmark="stalled",
-        command=command,
-        settings=settings,
-        results=results,
-        watch=watch,
-        columns=_COLUMNS,
-        ratios=ratios(results),
-        notes=list(_NOTES),
-    )
 
 
 def ratios(results: dict[str, Result]) -> list[Ratio]:
@@ -60,3 +36,12 @@ def ratios(results: dict[str, Result]) -> list[Ratio]:
             ("p50", "p50", "p50_ns", None),
         )
     ]
+
+
+BENCHMARK = Benchmark(
+    name="stalled",
+    columns=_COLUMNS,
+    notes=_NOTES,
+    prepare=stalled.prepare,
+    ratios=ratios,
+)

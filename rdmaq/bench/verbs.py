@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from contextlib import ExitStack, closing
 from functools import partial
@@ -13,8 +12,10 @@ import numpy as np
 
 from rdmaq.bench import perftest
 from rdmaq.bench.children import BenchError, Child
+from rdmaq.bench.options import Place
 from rdmaq.bench.perftest import Side
-from rdmaq.bench.rounds import Contender, Result, Sample
+from rdmaq.bench.quiet import Unprobed
+from rdmaq.bench.rounds import Contender, Sample
 from rdmaq.bench.verbs_pair import BULK_BYTES, BULK_DEPTH, CHAIN, DEPTH, VerbsPair
 from rdmaq.verbs import Port, ports
 from rdmaq.verbs.gids import ROCE_V2
@@ -56,6 +57,7 @@ class Near:
     """The process that begins, and measures; the other side's process only answers."""
 
     def __init__(self, stack: ExitStack, far: Side, near: Side) -> None:
+        self.watch = stack.enter_context(Unprobed())
         self._far_side, self._near_side = far, near
         self.child = stack.enter_context(
             Child("rdmaq.bench.verbs_far", device=far.device, gid_index=far.gid_index)
@@ -123,35 +125,24 @@ def _median(times: Any) -> float:
     return float(np.median(times[1:]))  # the first begins before the other side is there
 
 
-def measure(
+def prepare(
+    stack: ExitStack,
+    _place: Place,
     *,
     devices: tuple[str, ...],
     count: int,
     bulk_count: int,
     chain_count: int,
-    rounds: int,
-    seconds_max: float,
-    tell: Callable[[int], None],
-) -> dict[str, Result]:
-    """Runs every contender once a round, in turns; all begin only while there is time.
+) -> tuple[Near, list[Contender]]:
+    """Connects two processes by two devices.
 
     Raises:
-        BenchError: no perftest, no two devices, or something does not come to its end.
+        BenchError: no perftest, or no two devices.
     """
     if missing := perftest.missing():
         raise BenchError(
             f"perftest is not complete here: {', '.join(missing)} are missing; "
             "apt-get install perftest, or run in the rig: rdmaq rig exec -- rdmaq bench verbs"
         )
-    far, near = sides(devices)
-    deadline = time.monotonic() + seconds_max
-    with ExitStack() as stack:
-        contenders = Near(stack, far, near).contenders(count, bulk_count, chain_count)
-        results = {one.key: Result(contender=one) for one in contenders}
-        for number in range(1, rounds + 1):
-            for one in contenders:
-                results[one.key].samples.append(one.run())
-            tell(number)
-            if time.monotonic() > deadline:
-                break
-        return results
+    near = Near(stack, *sides(devices))
+    return near, near.contenders(count, bulk_count, chain_count)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Any
 
 from rdmaq.bench import verbs
+from rdmaq.bench.benchmark import Benchmark
 from rdmaq.bench.interval import median_interval
-from rdmaq.bench.quiet import Watch
 from rdmaq.bench.report import Column, Ratio, Report, show_us
 from rdmaq.bench.rounds import Result
 
@@ -38,45 +36,47 @@ _NOTES = (
 )
 
 
-def run(settings: dict[str, Any], *, command: Sequence[str], tell: Callable[[int], None]) -> Report:
-    """Measures, and gathers what is to be told."""
-    results = verbs.measure(tell=tell, **settings)
-    compared = ratios(results)
-    with Watch() as watch:  # a probe of CPUs would say nothing of devices: none is made
-        return Report(
-            benchmark="verbs",
-            command=command,
-            settings=settings,
-            results=results,
-            watch=watch,
-            columns=_COLUMNS,
-            ratios=[ratio for ratio, _ in compared],
-            notes=list(_NOTES),
-            more={"intervals": {ratio.key: interval for ratio, interval in compared}},
-        )
-
-
-def ratios(results: dict[str, Result]) -> list[tuple[Ratio, tuple[float, float]]]:
+def ratios(results: dict[str, Result]) -> list[Ratio]:
     """Ours to theirs, round by round."""
     found = []
     for ours, theirs, metric, target, is_at_most in _COMPARED:
-        pairs = zip(results[ours].values(metric), results[theirs].values(metric), strict=True)
-        values = [own / other for own, other in pairs]
+        values = _of_rounds(results, ours, theirs, metric)
         low, high = median_interval(values)
-        title = (
-            f"{results[ours].contender.title} / {theirs.partition('_')[2]} "
-            f"({len(values)} rounds, {low:.2f} - {high:.2f})"
-        )
         found.append(
-            (
-                Ratio(
-                    key=f"{ours}_to_{theirs}",
-                    title=title,
-                    value=median(values),
-                    target=target,
-                    is_at_most=is_at_most,
-                ),
-                (low, high),
+            Ratio(
+                key=_key(ours, theirs),
+                title=f"{results[ours].contender.title} / {theirs.partition('_')[2]} "
+                f"({len(values)} rounds, {low:.2f} - {high:.2f})",
+                value=median(values),
+                target=target,
+                is_at_most=is_at_most,
             )
         )
     return found
+
+
+def _key(ours: str, theirs: str) -> str:
+    return f"{ours}_to_{theirs}"
+
+
+def _of_rounds(results: dict[str, Result], ours: str, theirs: str, metric: str) -> list[float]:
+    """One ratio for each round that both have: time may have ended in the middle of the last."""
+    pairs = zip(results[ours].values(metric), results[theirs].values(metric), strict=False)
+    return [own / other for own, other in pairs]
+
+
+def _tell_intervals(report: Report, _near: verbs.Near) -> None:
+    report.more["intervals"] = {
+        _key(ours, theirs): median_interval(_of_rounds(report.results, ours, theirs, metric))
+        for ours, theirs, metric, _, _ in _COMPARED
+    }
+
+
+BENCHMARK = Benchmark(
+    name="verbs",
+    columns=_COLUMNS,
+    notes=_NOTES,
+    prepare=verbs.prepare,
+    ratios=ratios,
+    complete=_tell_intervals,
+)

@@ -102,6 +102,17 @@ def test_rate_holds_dense_batches_against_c(rdmaq_json: Run) -> None:
     assert set(report["results"]) == {*dense, "single", "many", "blocks"}
     assert report["ratios"]["into_of_c"]["target"] == 0.9
     assert report["ratios"]["into_of_plain_c"]["target"] is None
+    assert report["settings"] == {
+        "batch": 100,
+        "batches": 50,
+        "message_bytes": 32,
+        "messages": 640,
+        "capacity": "16MiB",
+        "rounds": 1,
+        "seconds_max": 50.0,
+        "record_bytes": 32,
+        "many": 64,
+    }
 
 
 def test_stalled_holds_sends_to_who_stands_still_against_sends_to_nobody(rdmaq_json: Run) -> None:

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from rdmaq.bench import perftest
 from rdmaq.bench.children import BenchError
 from rdmaq.bench.interval import median_interval
+from rdmaq.bench.options import Place
 from rdmaq.bench.perftest import Side
+from rdmaq.bench.quiet import Unprobed
+from rdmaq.bench.rounds import Contender, Result
+from rdmaq.bench.verbs import Near
+from rdmaq.bench.verbs_report import BENCHMARK
+from tests.bench.conftest import Run
 
 SERVER = Side(device="left", port=1, gid_index=1, address="192.0.2.1")
 CLIENT = Side(device="right", port=1, gid_index=2, address="192.0.2.2")
@@ -84,3 +93,69 @@ def test_interval_holds_the_true_median_as_often_as_it_says() -> None:
         low, high = median_interval([source.expovariate(0.6931471805599453) for _ in range(15)])
         held += low <= 1.0 <= high
     assert 0.95 <= held / 2000 <= 0.98
+
+
+def result(key: str, count: int, scale: float) -> Result:
+    samples = [
+        dict.fromkeys(("p50_ns", "bytes_per_s", "messages_per_s"), scale * (number + 1))
+        for number in range(count)
+    ]
+    return Result(contender=Contender(key=key, title=key, run=dict), samples=samples)
+
+
+def test_round_that_was_cut_short_counts_for_those_that_had_it() -> None:
+    """The tool had its third round of READs, and then time was up: two ratios of reads."""
+    results = {
+        f"{thing}_{who}": result(f"{thing}_{who}", 3, 1.0 if who == "perftest" else 2.0)
+        for thing in ("write", "read", "bulk", "rate")
+        for who in ("perftest", "c", "python")
+    }
+    results["read_c"] = result("read_c", 2, 4.0)
+    ratios = {ratio.key: ratio for ratio in BENCHMARK.ratios(results)}
+    assert ratios["write_c_to_write_perftest"].value == 2
+    assert "3 rounds" in ratios["write_c_to_write_perftest"].title
+    assert ratios["read_c_to_read_perftest"].value == 4
+    assert "2 rounds" in ratios["read_c_to_read_perftest"].title
+
+
+def test_measurements_count_without_a_probe_of_cpus(tmp_path: Path) -> None:
+    """Contenders that give one figure each take the devices' place."""
+
+    def prepare(stack: ExitStack, _place: Place, **_: Any) -> tuple[Any, list[Contender]]:
+        near = Near.__new__(Near)
+        near.watch = stack.enter_context(Unprobed())
+        sample = dict.fromkeys(("p50_ns", "bytes_per_s", "messages_per_s"), 2.0)
+        return near, [
+            Contender(key=f"{thing}_{who}", title=thing, run=lambda: sample)
+            for thing in ("write", "read", "bulk", "rate")
+            for who in ("perftest", "c", "python")
+        ]
+
+    heard: list[int] = []
+    report = (
+        dataclasses.replace(BENCHMARK, prepare=prepare)
+        .run(
+            {"count": 5},
+            rounds=2,
+            seconds_max=60,
+            place=Place("verbs", tmp_path),
+            command=["rdmaq", "bench", "verbs"],
+            tell=heard.append,
+        )
+        .as_json()
+    )
+    assert heard == [1, 2]
+    assert report["settings"] == {"count": 5, "rounds": 2, "seconds_max": 60}
+    assert report["results"]["read_c"]["rounds"] == 2
+    assert report["void_measurements"] == 0
+    assert report["cpu_to_cpu_round_trip_ns"] is None
+    assert report["intervals"]["rate_python_to_rate_perftest"] == (1, 1)
+
+
+def test_missing_perftest_is_named_with_a_cure(
+    rdmaq_error: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(perftest, "missing", lambda: ["ib_read_lat"])
+    told = rdmaq_error("bench", "verbs")
+    assert "ib_read_lat" in told
+    assert "apt-get install perftest" in told
