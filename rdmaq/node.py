@@ -15,6 +15,7 @@ from rdmaq.bootstrap.credentials import Credentials
 from rdmaq.node_network import NetworkDoor
 from rdmaq.region.exported import Export, Table
 from rdmaq.region.exports import Exports
+from rdmaq.sessions.choice import DeviceChoice
 from rdmaq.shm.listener import Listener
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.flow import Flow, lossy
@@ -32,6 +33,12 @@ class Node(Handle):
         allow_uids: users who may connect besides the one this process runs as.
         credentials: of a host and port: what the node shows and asks for. Default: what RDMAQ_TLS_*
             and RDMAQ_TOKEN say.
+        device: of a host and port: the RDMA device by which other hosts reach regions and tables,
+            "mlx5_0". Default, with the next two: what RDMAQ_DEVICE, RDMAQ_INTERFACE and
+            RDMAQ_GID_INDEX say, else the one that has the address listened at, else the one
+            that reaches the caller.
+        interface: the same by its network interface, "eth0".
+        gid_index: the GID's place in the device's table; taken as it is.
 
     Attributes:
         address: as given; a port of 0 has become the one that was free.
@@ -52,19 +59,28 @@ class Node(Handle):
         *,
         allow_uids: Collection[int] = (),
         credentials: Credentials | None = None,
+        device: str | None = None,
+        interface: str | None = None,
+        gid_index: int | None = None,
     ) -> None:
         super().__init__()
         where = parse_address(address)
+        choice = DeviceChoice.of(device, interface, gid_index)
         users = arguments.user_ids("allow_uids", allow_uids)
         self.address = address
         self._exports = Exports(address)
         self._offer = Offer(address, self._exports.answers)
         self._keeper: Any = None
         self._door: NetworkDoor | None = None
+        if not isinstance(where, HostPort) and (device, interface, gid_index) != (None, None, None):
+            raise errors.UnsupportedTransport(
+                f"{address!r} is reached by shared memory only: device=, interface= and gid_index= "
+                "are for a host and port; leave them out"
+            )
         if not isinstance(where, HostPort):
             self._listener = Listener(where, self._offer.answer, allow_uids=users)
             return
-        self._door = NetworkDoor(where, credentials, self._offer, self._exports)
+        self._door = NetworkDoor(where, credentials, choice, self._offer, self._exports)
         self.address = self._exports.address = self._offer.address = str(self._door.where)
         try:
             # The same node for processes of this host: they get descriptors instead of packets.

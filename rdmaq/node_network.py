@@ -16,11 +16,11 @@ from rdmaq.bootstrap.messages import (
     Identity,
     Probed,
     Proof,
-    Refusal,
     RegionOffer,
     StreamOffer,
 )
 from rdmaq.region.exports import Exports
+from rdmaq.sessions.choice import DeviceChoice
 from rdmaq.shm.segment import host_id
 from rdmaq.stream.offer import Offer
 
@@ -38,6 +38,7 @@ class NetworkDoor:
     Args:
         where: to listen; port 0: any free one.
         credentials: None: those of the environment.
+        choice: what the user says of the RDMA device.
         offer: the node's streams.
         exports: the node's regions and tables.
 
@@ -46,15 +47,22 @@ class NetworkDoor:
     """
 
     def __init__(
-        self, where: HostPort, credentials: Credentials | None, offer: Offer, exports: Exports
+        self,
+        where: HostPort,
+        credentials: Credentials | None,
+        choice: DeviceChoice,
+        offer: Offer,
+        exports: Exports,
     ) -> None:
         chosen = Credentials.from_environment() if credentials is None else credentials
         from rdmaq.bootstrap.extra import grpc
 
         grpc()  # says what to install, before anything of it is imported
         from rdmaq.bootstrap.server import Server
+        from rdmaq.node_verbs import VerbsDoor  # not before it is needed: verbs are much code
 
         self._offer, self._exports = offer, exports
+        self._verbs = VerbsDoor(where.host, choice, exports, self._end)
         self._server = Server(where.host, where.port, self, chosen, release=release())
         self.where = HostPort(where.host, self._server.port)
 
@@ -63,8 +71,13 @@ class NetworkDoor:
         self._server.start()
 
     def close(self) -> None:
-        """Stops answering, and ends every session."""
+        """Tells the peers, stops answering, and ends every session."""
+        self._verbs.say_farewell()
         self._server.close()
+        self._verbs.close()
+
+    def _end(self, session: bytes) -> None:
+        self._server.sessions.end(session)
 
     # ---- what the server asks (on its threads) ----
 
@@ -72,6 +85,7 @@ class NetworkDoor:
         """What the node offers now."""
         with self._offer.lock:
             streams = [self._offer.streams[name] for name in sorted(self._offer.streams)]
+        missing = self._verbs.missing()
         offers = [region.to_message() for region in self._exports.infos()]
         return Description(
             release=release(),
@@ -96,19 +110,18 @@ class NetworkDoor:
             regions=tuple(
                 RegionOffer(**{**message, "shape": tuple(message["shape"])}) for message in offers
             ),
-            transports=("shm",),
+            transports=("shm",) if missing else ("shm", "verbs"),
+            verbs_missing=missing,
         )
 
-    def connect(self, _session: bytes, _ask: ConnectAsk, _caller: str) -> ConnectGrant:
-        """Queue pairs are not made by this release."""
-        raise Refusal(
-            "this node offers no queue pairs: transport verbs is not served by its release; call "
-            "from a process of its own host"
-        )
+    def connect(self, session: bytes, ask: ConnectAsk, caller: str) -> ConnectGrant:
+        """See `VerbsDoor.connect`."""
+        return self._verbs.connect(session, ask, caller)
 
-    def probe(self, _session: bytes, _proof: Proof) -> tuple[Probed, Proof]:
-        """Nothing is connected, so nothing arrives."""
-        return Probed(write_arrived=False, read_arrived=False), Proof()
+    def probe(self, session: bytes, proof: Proof) -> tuple[Probed, Proof]:
+        """See `VerbsDoor.probe`."""
+        return self._verbs.probe(session, proof)
 
-    def disconnect(self, _session: bytes) -> None:
-        """Nothing is held for a session."""
+    def disconnect(self, session: bytes) -> None:
+        """See `VerbsDoor.disconnect`."""
+        self._verbs.disconnect(session)

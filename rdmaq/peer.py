@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Collection
-from typing import Any
+from collections.abc import Callable, Collection
+from typing import Any, Protocol
 
 import numpy.typing as npt
 
@@ -13,18 +12,16 @@ from rdmaq._fast import lib
 from rdmaq._handle import Handle
 from rdmaq.address import HostPort, check_stream_name, local_name, parse_address
 from rdmaq.bootstrap.credentials import Credentials
+from rdmaq.peer_local import LocalLink
 from rdmaq.peer_network import TRANSPORTS, Transport, find
-from rdmaq.region.attach import attach as attach_region
-from rdmaq.region.grant import ARRAY, TABLE, RegionInfo, from_message
+from rdmaq.region.channel import Channel
+from rdmaq.region.grant import ARRAY, TABLE, RegionInfo
 from rdmaq.region.region import Region
 from rdmaq.region.table_reader import TableReader
-from rdmaq.shm import wire
-from rdmaq.shm.dial import ask, dial
-from rdmaq.shm.offers import listed, taken
+from rdmaq.sessions.choice import DeviceChoice
 from rdmaq.stream import schema as schemas
-from rdmaq.stream.attach import hand_over
 from rdmaq.stream.cursor import Cursor
-from rdmaq.stream.listing import StreamInfo, stream_info
+from rdmaq.stream.listing import StreamInfo
 from rdmaq.stream.reading import OnGap, OnRestart
 from rdmaq.stream.start import Start, parse_start
 from rdmaq.stream.subscription import WAIT_MODES, Subscription, Wait
@@ -33,22 +30,59 @@ from rdmaq.stream.subscription import WAIT_MODES, Subscription, Wait
 _FOLLOW_PATIENCE_SECONDS = 0.2
 
 
+class Link(Protocol):
+    """How a node is reached; each transport has one."""
+
+    @property
+    def transport(self) -> str:
+        """Its name."""
+
+    check_wanted: Callable[[], None]
+
+    def streams(self) -> list[StreamInfo]:
+        """What the node offers."""
+
+    def regions(self) -> list[RegionInfo]:
+        """What it exports."""
+
+    def attach(self, name: str, kind: str, timeout: float) -> tuple[RegionInfo, Channel]:
+        """Reaches a region or a table, waiting so many seconds for it to be exported."""
+
+    def subscribe(
+        self, request: dict[str, Any], wait_mode: int, timeout: float, patience: float | None, /
+    ) -> Cursor:
+        """Subscribes to a stream."""
+
+    def ping(self) -> float:
+        """One round trip, in seconds."""
+
+    def negotiated(self) -> dict[str, str | int]:
+        """What was agreed on."""
+
+    def close(self) -> None:
+        """Lets go of what it holds."""
+
+
 class Peer(Handle):
-    """A node that answered; made by `connect`. It holds no connection between calls.
+    """A node that answered; made by `connect`.
+
+    Over shared memory it holds no connection between calls; over verbs a queue pair of its own,
+    and each of its regions and tables another, until they are closed.
 
     Attributes:
         address: as given to `connect`.
     """
 
-    __slots__ = ("_allow_uids", "_name", "address")
+    __slots__ = ("_link", "address")
 
     def __init__(
-        self, address: str, *, allow_uids: Collection[int], name: str | None = None
+        self, address: str, *, allow_uids: Collection[int] = (), link: Link | None = None
     ) -> None:
         super().__init__()
         self.address = address
-        self._name = local_name(address) if name is None else name
-        self._allow_uids = arguments.user_ids("allow_uids", allow_uids)
+        users = arguments.user_ids("allow_uids", allow_uids)
+        self._link: Link = LocalLink(address, local_name(address), users) if link is None else link
+        self._link.check_wanted = self._check_open
 
     def streams(self) -> list[StreamInfo]:
         """What the node offers now.
@@ -58,7 +92,8 @@ class Peer(Handle):
             HandoverError: it did not answer, or not in this release's form.
             AccessDenied, ClosedError: see there.
         """
-        return listed(self._dial, self.address, "streams", stream_info)
+        self._check_open()
+        return self._link.streams()
 
     def subscribe(
         self,
@@ -119,7 +154,7 @@ class Peer(Handle):
         def attach(start: Start, seconds: float, patience: float | None = None) -> Cursor:
             kind, value = parse_start(start)
             wanted = {**request, "start": kind, "start_value": value}
-            return self._attach(wanted, wait_mode, seconds, patience)
+            return self._link.subscribe(wanted, wait_mode, seconds, patience)
 
         return Subscription(
             name,
@@ -139,7 +174,8 @@ class Peer(Handle):
             HandoverError: it listed them in an unknown form.
             ClosedError: this peer is closed.
         """
-        return listed(self._dial, self.address, "regions", from_message)
+        self._check_open()
+        return self._link.regions()
 
     def region(self, name: str, *, timeout: float = 0.0) -> Region:
         """Reaches an exported array.
@@ -157,7 +193,8 @@ class Peer(Handle):
             ClosedError: this peer is closed.
         """
         check_stream_name(name)
-        info, channel = attach_region(self._dial, name, ARRAY, timeout)
+        self._check_open()
+        info, channel = self._link.attach(name, ARRAY, arguments.seconds("timeout", timeout))
         return Region(info.name, info.dtype, info.shape, info.access, channel)
 
     def table(self, name: str, *, timeout: float = 0.0) -> TableReader:
@@ -172,31 +209,50 @@ class Peer(Handle):
                 for `region`.
         """
         check_stream_name(name)
-        return TableReader(*attach_region(self._dial, name, TABLE, timeout))
+        self._check_open()
+        return TableReader(*self._link.attach(name, TABLE, arguments.seconds("timeout", timeout)))
 
     @property
     def transport(self) -> str:
-        """How bytes travel to and from the node: "shm"."""
-        return "shm"
+        """How bytes travel to and from the node: "shm" or "verbs"."""
+        return self._link.transport
 
     def ping(self) -> float:
-        """One question and answer with the node's own thread; returns the seconds that it took.
+        """One round trip; returns the seconds that it took.
+
+        Over shared memory: a question to the node's own thread, and its answer. Over verbs: a WRITE
+        to the node's memory and a READ of it, one behind the other, for which none of its
+        instructions runs.
 
         Raises:
             PeerNotFound: it is not there any more.
             HandoverError: it did not answer.
             AccessDenied, ClosedError: see there.
         """
-        begin = time.perf_counter()
-        with self._dial(0.0) as sock:
-            _, unwanted = ask(sock, {"want": "hello"})
-        seconds = time.perf_counter() - begin
-        wire.close_all(unwanted)
-        return seconds
+        self._check_open()
+        return self._link.ping()
+
+    def negotiated(self) -> dict[str, str | int]:
+        """What was agreed on with the node, for people: transport, and over verbs what carries it.
+
+        Over verbs: "device", "gid" and "peer_gid", "queue_pair" and "peer_queue_pair",
+        "mtu_bytes", "reads_in_flight" and "reads_answered" at once, and "timers". New names may
+        come.
+
+        Raises:
+            ClosedError: this peer is closed.
+        """
+        self._check_open()
+        return self._link.negotiated()
 
     def close(self) -> None:
-        """Ends this object and whoever waits in it; subscriptions live on their own. Idempotent."""
-        self._is_closed = True
+        """Ends this object and whoever waits in it. Idempotent.
+
+        Subscriptions, regions and tables live on their own.
+        """
+        if not self.closed:
+            self._is_closed = True
+            self._link.close()
 
     def __enter__(self) -> Peer:
         return self
@@ -204,34 +260,9 @@ class Peer(Handle):
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _dial(self, timeout: float, patience: float | None = None) -> Any:
-        # Who has patience of its own is a subscription that follows: it outlives its peer.
-        check = self._check_open if patience is None else _outlives
-        return dial(
-            self._name,
-            timeout=timeout,
-            allow_uids=self._allow_uids,
-            patience=patience,
-            check_wanted=check,
-        )
-
     def _check_open(self) -> None:
         if self.closed:
             raise self.closed_error()
-
-    def _attach(
-        self,
-        request: dict[str, Any],
-        wait_mode: int,
-        timeout: float,
-        patience: float | None,
-    ) -> Cursor:
-        return taken(
-            lambda seconds: self._dial(seconds, patience),
-            lambda sock: hand_over(sock, request, wait_mode),
-            errors.StreamNotFound,
-            timeout,
-        )
 
 
 def connect(
@@ -241,6 +272,9 @@ def connect(
     allow_uids: Collection[int] = (),
     credentials: Credentials | None = None,
     transport: Transport = "auto",
+    device: str | None = None,
+    interface: str | None = None,
+    gid_index: int | None = None,
 ) -> Peer:
     """Finds the node at `address`.
 
@@ -251,7 +285,11 @@ def connect(
         credentials: for a host and port: what this side shows and asks for. Default: what
             RDMAQ_TLS_* and RDMAQ_TOKEN say.
         transport: "shm", "verbs", or "auto": shared memory when the node hands its descriptors
-            over, since then it is of this host.
+            over, since then it is of this host; else verbs. The one in use is `Peer.transport`.
+        device: the RDMA device to use, "mlx5_0". Default, with the next two: what RDMAQ_DEVICE,
+            RDMAQ_INTERFACE and RDMAQ_GID_INDEX say, else the one that reaches the host.
+        interface: the same by its network interface, "eth0".
+        gid_index: the GID's place in the device's table; taken as it is.
 
     Raises:
         PeerNotFound: no node listens there.
@@ -260,30 +298,25 @@ def connect(
         AuthenticationError: one side does not accept the other's certificate or token.
         CredentialsError: the host is another one, and there is no TLS; or files cannot be used.
         VersionMismatch, BootstrapError: a process listens there and speaks something else.
-        UnsupportedTransport: it cannot be reached by the transport, or gRPC is not installed.
+        UnsupportedTransport: it cannot be reached by the transport, or by any; the text says why
+            not, for each. Or gRPC is not installed.
+        DeviceNotFound: RDMAQ_GID_INDEX is no number.
         AddressError: the address has no known form.
     """
     where = parse_address(address)
     arguments.choice("transport", transport, TRANSPORTS)
     patience = arguments.seconds("timeout", timeout)
 
-    def say_hello(name: str, seconds: float) -> Peer:
-        peer = Peer(address, allow_uids=allow_uids, name=name)
-        with peer._dial(seconds) as sock:
-            _, unwanted = ask(sock, {"want": "hello"})
-        wire.close_all(unwanted)
-        return peer
-
+    users = arguments.user_ids("allow_uids", allow_uids)
+    choice = DeviceChoice.of(device, interface, gid_index)
     if isinstance(where, HostPort):
-        name = find(where, credentials, transport, say_hello, timeout=patience)
-        return Peer(address, allow_uids=allow_uids, name=name)
-    if transport == "verbs":
+        found = find(where, credentials, transport, choice, users, timeout=patience)
+        return Peer(address, link=found)
+    if transport == "verbs" or (device, interface, gid_index) != (None, None, None):
         raise errors.UnsupportedTransport(
-            f"{address!r} is reached by shared memory only: transport='verbs' needs the host and "
-            "port of a node; leave transport= out"
+            f"{address!r} is reached by shared memory only: transport='verbs', device=, interface= "
+            "and gid_index= need the host and port of a node; leave them out"
         )
-    return say_hello(where, patience)
-
-
-def _outlives() -> None:
-    """Never raises."""
+    link = LocalLink(address, where, users)
+    link.hello(patience)
+    return Peer(address, link=link)

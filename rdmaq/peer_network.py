@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from rdmaq import errors
 from rdmaq.address import HostPort
 from rdmaq.bootstrap.credentials import Credentials
 from rdmaq.bootstrap.messages import Description
 from rdmaq.node_network import release
+from rdmaq.peer_local import LocalLink
+from rdmaq.sessions.choice import DeviceChoice
 from rdmaq.shm.segment import host_id
+
+if TYPE_CHECKING:
+    from rdmaq.peer_verbs import VerbsLink
 
 Transport = Literal["auto", "shm", "verbs"]
 TRANSPORTS = ("auto", "shm", "verbs")
@@ -38,42 +42,75 @@ def find(
     where: HostPort,
     credentials: Credentials | None,
     transport: Transport,
-    say_hello: Callable[[str, float], object],
+    choice: DeviceChoice,
+    allow_uids: frozenset[int],
     *,
     timeout: float,
-) -> str:
-    """Returns the local name under which the node handed over its hello.
+) -> LocalLink | VerbsLink:
+    """Returns how the node is reached: shared memory if it hands over, else verbs.
 
     Args:
         where: the node's host and port.
         credentials: None: those of the environment.
         transport: which one is wanted.
-        say_hello: dials a local name, with a time to wait, and raises what went wrong.
+        choice: what the user says of the RDMA device.
+        allow_uids: users who may run a node of this host.
         timeout: seconds to wait for the node.
 
     Raises:
-        UnsupportedTransport: it is not of this host, or did not hand over, or verbs are wanted.
+        UnsupportedTransport: it is reached by none that may be used; the text says why not, each.
         PeerNotFound, AuthenticationError, ...: as `describe`.
     """
     deadline = time.monotonic() + timeout
-    description = describe(where, credentials, timeout=timeout)
-    if transport == "verbs":
-        raise errors.UnsupportedTransport(
-            f"the node at {where} was found, and transport verbs is not yet negotiated by this "
-            "release: it can be reached from processes of its own host; leave transport= out there"
-        )
-    name = description.identity.local_name
-    if description.identity.boot_id != host_id():
-        reason = f"it runs on another host ({description.identity.hostname[:64]!r})"
-    else:
+    chosen = Credentials.from_environment() if credentials is None else credentials
+    description = describe(where, chosen, timeout=timeout)
+    reasons = []
+    cause: BaseException | None = None
+    if transport != "verbs":
+        link = LocalLink(str(where), description.identity.local_name, allow_uids)
+        reason = _no_shm(description, link, max(0.0, deadline - time.monotonic()))
+        if not reason:
+            return link
+        reasons.append(f"not by shared memory, since {reason}")
+    if transport != "shm":
         try:
-            say_hello(name, max(0.0, deadline - time.monotonic()))
-        except (errors.PeerNotFound, errors.AccessDenied, errors.HandoverError) as error:
-            reason = f"it runs on this host, and its hand-over failed ({error})"
-        else:
-            return name
+            return _by_verbs(where, chosen, choice, description)
+        except errors.UnsupportedTransport as error:
+            cause = error.__cause__ or error
+            reasons.append(f"not by verbs, since {error}")
     raise errors.UnsupportedTransport(
-        f"the node at {where} was found, but {reason}: shared memory cannot reach it, and "
-        "transport verbs is not yet negotiated by this release; run both on one host, as one user, "
-        "with one RDMAQ_RUNTIME_DIR"
-    )
+        f"the node at {where} was found, and cannot be reached: {'; '.join(reasons)}; {_CURE}"
+    ) from cause
+
+
+_CURE = (
+    "for shared memory run both on one host, as one user, with one RDMAQ_RUNTIME_DIR; for verbs "
+    "see `rdmaq doctor` on both hosts"
+)
+
+
+def _no_shm(description: Description, link: LocalLink, timeout: float) -> str:
+    """Why the node is not reached by shared memory; "" where it is."""
+    if description.identity.boot_id != host_id():
+        return f"it runs on another host ({description.identity.hostname[:64]!r})"
+    try:
+        link.hello(timeout)
+    except (errors.PeerNotFound, errors.AccessDenied, errors.HandoverError) as error:
+        return f"it runs on this host, and its hand-over failed ({error})"
+    return ""
+
+
+def _by_verbs(
+    where: HostPort, credentials: Credentials, choice: DeviceChoice, description: Description
+) -> VerbsLink:
+    from rdmaq.peer_verbs import VerbsLink  # not before it is needed: verbs are much code
+
+    if "verbs" not in description.transports:
+        said = description.verbs_missing or "it does not say why"
+        raise errors.UnsupportedTransport(f"the node has none ({said})")
+    try:
+        return VerbsLink(where, credentials, choice)
+    except (errors.VerbsUnavailable, errors.DeviceNotFound) as error:
+        raise errors.UnsupportedTransport(f"this side has none ({error})") from error
+    except (errors.BootstrapError, errors.PairError, errors.RegistrationError) as error:
+        raise errors.UnsupportedTransport(f"the connection failed ({error})") from error

@@ -24,7 +24,11 @@ HEIGHT = {
     "node": 5,
     "peer": 5,
     "node_network": 5,
+    "node_verbs": 5,
     "peer_network": 5,
+    "peer_local": 5,
+    "peer_verbs": 5,
+    "sessions": 5,
     "stream": 4,
     "region": 4,
     "verbs": 3,
@@ -39,7 +43,16 @@ HEIGHT = {
     "errors": 0,
     "limits": 0,
 }
-MAY_KNOW_BOOTSTRAP = {"node", "node_network", "peer", "peer_network", "bootstrap"}
+MAY_KNOW_BOOTSTRAP = {
+    "node",
+    "node_network",
+    "node_verbs",
+    "peer",
+    "peer_network",
+    "peer_verbs",
+    "sessions",
+    "bootstrap",
+}
 
 
 def _loaded(item: Import) -> Iterator[str]:

@@ -14,10 +14,14 @@ from rdmaq.errors import (
     BootstrapError,
     PeerNotFound,
     RdmaqError,
+    RegionAccessError,
+    RegionNotFound,
     VersionMismatch,
 )
 
-_CALL_SECONDS_MAX = 10.0
+CALL_SECONDS_MAX = 10.0
+# A node pins memory while it connects (20 ms per MiB on rxe), and probes while it confirms.
+_CONNECT_SECONDS_MAX = 60.0
 _RETRY_SECONDS = 0.1
 # How gRPC tells that TLS failed: by words only (its core's security handshaker and OpenSSL).
 _TLS_WORDS = ("handshake", "certificate", "ssl", "tls", "verification")
@@ -33,19 +37,29 @@ class Client:
         port: where it listens.
         credentials: what this side shows and asks for.
         release: of rdmaq; for people.
+        call_seconds: how long a plain call may take.
 
     Raises:
         CredentialsError: no TLS off this host, or files that cannot be read.
         UnsupportedTransport: gRPC is not installed.
     """
 
-    def __init__(self, host: str, port: int, credentials: Credentials, *, release: str) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        credentials: Credentials,
+        *,
+        release: str,
+        call_seconds: float = CALL_SECONDS_MAX,
+    ) -> None:
         check_allowed(host, credentials, is_node=False)
         credentials.check_files()
         grpc = extra.grpc()
         self._grpc = grpc
         self._where = f"{host}:{port}"
         self._release = release
+        self._call_seconds = call_seconds
         self._has_certificate = credentials.has_client_tls and credentials.has_server_tls
         self._metadata = (
             (("authorization", f"Bearer {credentials.token}"),) if credentials.token else ()
@@ -101,9 +115,11 @@ class Client:
 
         Raises:
             BootstrapError: the node refuses; the text has its reason.
+            RegionNotFound, RegionAccessError: a region is not there, or must not be reached so.
         """
         request = wire.connect_request(ask, challenge, self._release)
-        return wire.grant_from(self._call("Connect", request, pb.ConnectReply), ask)
+        reply = self._call("Connect", request, pb.ConnectReply, _CONNECT_SECONDS_MAX)
+        return wire.grant_from(reply, ask)
 
     def confirm(self, session: bytes, probed: Probed, proof: Proof) -> tuple[Probed, Proof]:
         """Tells what came of this side's probe, and proves it; returns the same of the node's.
@@ -114,6 +130,7 @@ class Client:
             "Confirm",
             wire.confirm_request(session, probed, proof),
             pb.ConfirmReply,
+            _CONNECT_SECONDS_MAX,
         )
         return wire.proof_from(reply)
 
@@ -131,15 +148,16 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _call(self, method: str, request: Any, kind: Any) -> Any:
+    def _call(self, method: str, request: Any, kind: Any, seconds: float | None = None) -> Any:
+        patience = self._call_seconds if seconds is None else seconds
         call = self._channel.unary_unary(
             f"/{extra.SERVICE}/{method}",
             request_serializer=lambda message: message.SerializeToString(),
         )
         try:
-            packet = call(request, timeout=_CALL_SECONDS_MAX, metadata=self._metadata)
+            packet = call(request, timeout=patience, metadata=self._metadata)
         except self._grpc.RpcError as error:
-            raise self._explained(error.code(), error.details() or "") from error
+            raise self._explained(error.code(), error.details() or "", patience) from error
         try:
             return kind.FromString(packet)
         except Exception as error:  # protobuf's own classes differ between its releases
@@ -148,12 +166,16 @@ class Client:
                 "really an rdmaq node?"
             ) from error
 
-    def _explained(self, code: Any, details: str) -> RdmaqError:
+    def _explained(self, code: Any, details: str, patience: float) -> RdmaqError:
         codes, words = self._grpc.StatusCode, details.lower()
         if code is codes.UNAUTHENTICATED:
             return AuthenticationError(f"the node at {self._where} refused: {details}")
         if code is codes.FAILED_PRECONDITION:
             return VersionMismatch(f"the node at {self._where} refused: {details}")
+        if code is codes.PERMISSION_DENIED:
+            return RegionAccessError(f"the node at {self._where} refused: {details}")
+        if code is codes.NOT_FOUND:
+            return RegionNotFound(f"the node at {self._where} refused: {details}")
         if code is codes.UNAVAILABLE and any(word in words for word in _TLS_WORDS):
             return AuthenticationError(
                 f"TLS with {self._where} failed: {details[:300]}; check that the node's "
@@ -174,7 +196,7 @@ class Client:
             )
         if code is codes.DEADLINE_EXCEEDED:
             return PeerNotFound(
-                f"the node at {self._where} did not answer: {_CALL_SECONDS_MAX:g} s passed; is its "
+                f"the node at {self._where} did not answer: {patience:g} s passed; is its "
                 "process stopped, or the port another program's?"
             )
         if code is codes.UNIMPLEMENTED:

@@ -185,6 +185,14 @@ class Refusal(Exception):
     """A backend does not want a connection; the text is for the peer."""
 
 
+class AccessRefusal(Refusal):
+    """... since what it asks for may not be done."""
+
+
+class AbsenceRefusal(Refusal):
+    """... since what it asks for is not there (yet, or any more)."""
+
+
 class Backend(Protocol):
     """What a node does behind the service. Called on the server's threads."""
 

@@ -11,7 +11,7 @@ from typing import Any
 from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap import extra, wire
 from rdmaq.bootstrap.credentials import Credentials, check_allowed
-from rdmaq.bootstrap.messages import MAJOR, Backend, Refusal
+from rdmaq.bootstrap.messages import MAJOR, AbsenceRefusal, AccessRefusal, Backend, Refusal
 from rdmaq.bootstrap.sessions import SessionLimits, Sessions
 from rdmaq.errors import AddressInUse, BootstrapError
 
@@ -187,7 +187,7 @@ class Server:
             except BootstrapError as error:
                 context.abort(code.INVALID_ARGUMENT, str(error)[:_TEXT_CHARS_MAX])
             except Refusal as error:
-                context.abort(code.ABORTED, str(error)[:_TEXT_CHARS_MAX])
+                context.abort(_status_of(error, code), str(error)[:_TEXT_CHARS_MAX])
             except Exception:  # a bug of ours costs this call, not the server
                 _log.exception("a bootstrap call could not be answered")
                 context.abort(code.INTERNAL, "the node failed to answer: look at its own log")
@@ -202,8 +202,10 @@ class Server:
         session = self.sessions.open(request.challenge, caller)
         try:
             grant = self._backend.connect(session, ask, caller)
+            self.sessions.granted(session)
         except BaseException:
             self.sessions.end(session)
+            self._backend.disconnect(session)  # it may have expired before the backend knew it
             raise
         return wire.connect_reply(grant, session, self._limits.confirm_seconds)
 
@@ -231,6 +233,13 @@ class Server:
         self.sessions.check(request.session, caller, half_open=False)
         self.sessions.end(request.session)
         return pb.DisconnectReply()
+
+
+def _status_of(refusal: Refusal, code: Any) -> Any:
+    """Told apart at the other end by these."""
+    if isinstance(refusal, AccessRefusal):
+        return code.PERMISSION_DENIED
+    return code.NOT_FOUND if isinstance(refusal, AbsenceRefusal) else code.ABORTED
 
 
 def _caller(context: Any) -> str:

@@ -28,13 +28,15 @@ class SessionLimits:
 
     Attributes:
         challenge_seconds: how long a challenge is good.
-        confirm_seconds: how long a session may wait for its Confirm.
+        connect_seconds: how long making a session's queue pair and keys may take.
+        confirm_seconds: how long a session may wait for its Confirm then.
         half_open_per_caller_max: unconfirmed sessions of one caller (certificate, else address).
         half_open_max: unconfirmed sessions in all.
         sessions_max: sessions in all.
     """
 
     challenge_seconds: float = 30.0
+    connect_seconds: float = 60.0
     confirm_seconds: float = 10.0
     half_open_per_caller_max: int = 16
     half_open_max: int = 1024
@@ -107,7 +109,7 @@ class Sessions:
             self._check_room(caller)
             self._used[challenge] = expiry
             session = secrets.token_bytes(SESSION_BYTES)
-            self._sessions[session] = _Session(caller, now + self._limits.confirm_seconds)
+            self._sessions[session] = _Session(caller, now + self._limits.connect_seconds)
         return session
 
     def _check_room(self, caller: str) -> None:
@@ -124,6 +126,21 @@ class Sessions:
                 f"the node has {len(self._sessions)} connections, {len(half_open)} of them not "
                 "confirmed: that is its limit; try again later"
             )
+
+    def granted(self, session: bytes) -> None:
+        """The session has its queue pair and keys, and must be confirmed in time from now on.
+
+        Raises:
+            BootstrapError: it expired meanwhile.
+        """
+        with self._lock:
+            found = self._sessions.get(session)
+            if found is None:
+                raise BootstrapError(
+                    "the connection took too long to make: it expired meanwhile; connect again, "
+                    "and export less memory if that was what took long"
+                )
+            found.deadline = self._clock() + self._limits.confirm_seconds
 
     def check(self, session: bytes, caller: str, *, half_open: bool) -> None:
         """Raises BootstrapError unless the session is the caller's, and in that state."""

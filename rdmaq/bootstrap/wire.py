@@ -212,8 +212,8 @@ def _pair_in(pair: pb.PairAttributes) -> PairAttributes:
     )
     _need(pair.gid[0] != 0xFF, "its GID is many ports' at once, not one's")
     _need(is_infiniband or pair.lid == 0, "it has a LID on Ethernet")
-    _need(pair.initiator_depth <= _DEPTH_MAX, "its READs in flight are impossible")
-    _need(pair.responder_depth <= _DEPTH_MAX, "its READs to be answered are impossible")
+    _need(0 < pair.initiator_depth <= _DEPTH_MAX, "its READs in flight are impossible")
+    _need(0 < pair.responder_depth <= _DEPTH_MAX, "its READs to be answered are impossible")
     _need(pair.receives <= _RECEIVES_MAX, "its receives are impossible")
     return PairAttributes(
         qp_num=pair.qp_num,

@@ -73,8 +73,8 @@ class Exported(Handle):
         if self.closed:
             return
         self._is_closed = True
-        self._on_close(self)
         self._stop_counting()
+        self._on_close(self)  # no NIC reaches the memory from now on
         self.channel.close()
         code = self.channel.revoke()
         wire.close_all([self._data_fd, self._control_fd])

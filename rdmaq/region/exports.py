@@ -31,12 +31,16 @@ class Exports(Handle):
 
     Args:
         address: the node's, for messages.
+
+    Attributes:
+        on_withdraw: called with each that is revoked, before its memory goes.
     """
 
     def __init__(self, address: str) -> None:
         super().__init__()
         self.address = address
         self._exported: dict[str, Exported] = {}
+        self.on_withdraw: Callable[[Exported], None] = _nothing_else
         self._lock = threading.Lock()  # the user's threads and the listener's
 
     def export(self, name: str, array: npt.ArrayLike, access: str) -> Export:
@@ -100,6 +104,7 @@ class Exports(Handle):
         with self._lock:
             if self._exported.get(exported.name) is exported:
                 del self._exported[exported.name]
+        self.on_withdraw(exported)
 
     def close(self) -> None:
         """Revokes everything."""
@@ -110,6 +115,11 @@ class Exports(Handle):
             everything = list(self._exported.values())
         for exported in everything:
             exported.close()
+
+    def find(self, name: str) -> Exported | None:
+        """What is exported under a name now."""
+        with self._lock:
+            return self._exported.get(name)
 
     def infos(self) -> list[RegionInfo]:
         """What is exported now, by name."""
@@ -183,3 +193,7 @@ class Exports(Handle):
             "pass timeout= seconds to wait for it",
             available=offered[:200],
         )
+
+
+def _nothing_else(_: Exported) -> None:
+    """Over shared memory the area itself tells its peers."""

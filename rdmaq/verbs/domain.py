@@ -108,7 +108,7 @@ class Domain(Handle):
 
     def pairs(self) -> list[Pair]:
         """The queue pairs that are open."""
-        return [pair for pair in self._pairs if not pair.closed]
+        return [pair for pair in tuple(self._pairs) if not pair.closed]
 
     def discard(self, child: Memory | Pair) -> None:
         """Lets go of memory or a pair that was closed."""

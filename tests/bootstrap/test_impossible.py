@@ -83,6 +83,8 @@ def test_node_that_answers_nonsense_is_refused_by_the_caller(
         ("link_layer", 1, "InfiniBand has no GIDs of the kind RoCE v2"),
         ("lid", 1, "a LID on Ethernet"),
         ("lid", 1 << 16, "its LID is none"),
+        ("initiator_depth", 0, "READs in flight are impossible"),
+        ("responder_depth", 0, "READs to be answered are impossible"),
         ("initiator_depth", 256, "READs in flight are impossible"),
         ("responder_depth", 256, "READs to be answered are impossible"),
         ("receives", (1 << 24) + 1, "receives are impossible"),

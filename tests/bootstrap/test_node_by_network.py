@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 import rdmaq
-from rdmaq import node_network
+from rdmaq import node_network, node_verbs
+from rdmaq.verbs import devices
 from tests.bootstrap import rig
 from tests.conformance.child import Child
 from tests.conformance.rig import PATIENCE_SECONDS, take_messages
@@ -71,19 +73,51 @@ def test_peer_in_another_process_is_served(child: Child) -> None:
             pass
 
 
-def test_node_of_another_host_is_told_from_one_of_this(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another boot id, another runtime folder, verbs wanted: found, and why that does not help."""
+def why_not(address: str, **wishes: Any) -> str:
+    with pytest.raises(rdmaq.UnsupportedTransport, match=r".+: .+; .+") as caught:
+        rdmaq.connect(address, timeout=PATIENCE_SECONDS, **wishes)
+    return str(caught.value)
+
+
+def test_node_that_no_transport_reaches_is_found_and_each_reason_told(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Another boot id, another runtime folder, no RDMA device at the node; each transport alone."""
+    monkeypatch.setattr(devices, "ports", list)
     with rdmaq.Node("127.0.0.1:0") as node:
-        with pytest.raises(rdmaq.UnsupportedTransport, match="verbs is not yet negotiated"):
-            rdmaq.connect(node.address, transport="verbs", timeout=PATIENCE_SECONDS)
+        text = why_not(node.address, transport="verbs")
+        assert "not by verbs, since the node has none (there is no RDMA device here" in text
+        assert "not by shared memory" not in text
         with monkeypatch.context() as patch:
             patch.setenv("RDMAQ_RUNTIME_DIR", "/tmp/rq-elsewhere")
-            with pytest.raises(rdmaq.UnsupportedTransport, match="its hand-over failed"):
-                rdmaq.connect(node.address)
+            text = why_not(node.address)
+            assert "not by shared memory, since it runs on this host, and its hand-over" in text
+            assert "not by verbs, since the node has none" in text
         monkeypatch.setattr(node_network, "host_id", lambda: b"x" * 16)
-        with pytest.raises(rdmaq.UnsupportedTransport, match="it runs on another host"):
-            rdmaq.connect(node.address)
-    with pytest.raises(rdmaq.UnsupportedTransport, match="needs the host and port"):
+        text = why_not(node.address)
+        assert "not by shared memory, since it runs on another host" in text
+        assert "not by verbs, since the node has none" in text
+        assert "not by verbs" not in why_not(node.address, transport="shm")
+
+
+def test_caller_without_a_device_is_told_that_it_is_its_own_side(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The node has verbs (so it says), this side has none."""
+    monkeypatch.setattr(devices, "ports", list)
+    monkeypatch.setattr(node_verbs.VerbsDoor, "missing", lambda _: "")
+    with rdmaq.Node("127.0.0.1:0") as node:
+        text = why_not(node.address, transport="verbs")
+        assert "not by verbs, since this side has none (there is no RDMA device here" in text
+
+
+def test_device_is_of_no_use_with_a_local_address() -> None:
+    """Refused, not ignored: on both sides."""
+    for wishes in ({"device": "rxe0"}, {"interface": "eth0"}, {"gid_index": 1}):
+        for attempt in (rdmaq.Node, rdmaq.connect):
+            with pytest.raises(rdmaq.UnsupportedTransport, match="host and port"):
+                attempt("local:x", **wishes)
+    with pytest.raises(rdmaq.UnsupportedTransport, match="need the host and port"):
         rdmaq.connect("local:x", transport="verbs")
 
 

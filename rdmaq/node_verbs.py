@@ -1,0 +1,255 @@
+"""A node's side of connections over verbs: its devices, and a session for each that connects."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from ipaddress import IPv6Address
+from typing import TYPE_CHECKING
+
+from rdmaq.bootstrap.messages import (
+    AccessRefusal,
+    ConnectAsk,
+    ConnectGrant,
+    PairAttributes,
+    Probed,
+    Proof,
+    Refusal,
+    RegionKey,
+    RegionOffer,
+)
+from rdmaq.errors import RdmaqError, RegionAccessError
+from rdmaq.sessions.choice import DeviceChoice
+from rdmaq.sessions.probe import Farewell
+from rdmaq.sessions.pulse import EVERY_SECONDS, Pulse
+from rdmaq.sessions.serving import ServedSession
+from rdmaq.sessions.trust import EVERYBODY, Circle
+from rdmaq.verbs.device import Device
+from rdmaq.verbs.gids import Gid
+from rdmaq.verbs.library import load
+
+if TYPE_CHECKING:
+    from rdmaq.region.exported import Exported
+    from rdmaq.region.exports import Exports
+
+_FAREWELL_SECONDS_MAX = 0.5  # for all peers together, of which some may be gone
+_VERDICT_SECONDS = 1.0  # so long an answer holds to whether there are verbs at all
+
+
+class VerbsDoor:
+    """Opens devices when the first caller connects, and keeps every session until it ends.
+
+    Args:
+        host: where the node listens: its device is looked for there first.
+        choice: what the user says of the device.
+        exports: the node's regions and tables.
+        end: ends a session by its name, wherever else it is known; calls `disconnect` in turn.
+        beat_every_seconds: how often confirmed peers are asked whether they live.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        choice: DeviceChoice,
+        exports: Exports,
+        end: Callable[[bytes], None],
+        *,
+        beat_every_seconds: float = EVERY_SECONDS,
+    ) -> None:
+        self._host, self._choice, self._exports, self._end = host, choice, exports, end
+        self._beat_every_seconds = beat_every_seconds
+        self._lock = threading.Lock()
+        self._devices: dict[tuple[str, int, Gid], Device] = {}
+        self._circles: dict[tuple[Device, str], Circle] = {}
+        self._sessions: dict[bytes, tuple[Circle, str, ServedSession]] = {}
+        self._pulse: Pulse | None = None
+        self._is_closed = False
+        self._verdict, self._verdict_seconds = "", -_VERDICT_SECONDS
+        exports.on_withdraw = self.revoke
+
+    def missing(self) -> str:
+        """Why verbs cannot be offered, in words; "" where they can."""
+        now = time.monotonic()
+        if now - self._verdict_seconds >= _VERDICT_SECONDS:
+            try:
+                self._choice.find(self._host)  # before pyverbs is loaded: mostly there is no device
+                load()
+                self._verdict = ""
+            except RdmaqError as error:
+                self._verdict = str(error)
+            self._verdict_seconds = now
+        return self._verdict
+
+    # ---- the life of a session (on the server's threads) ----
+
+    def connect(self, name: bytes, ask: ConnectAsk, caller: str) -> ConnectGrant:
+        """Makes this side's pair, and keys to the regions asked for.
+
+        Raises:
+            Refusal: why not, for the caller.
+        """
+        wanted = [self._wanted(region) for region in ask.regions]
+        try:
+            session = self._made(name, ask, caller)
+            keys = tuple(_key(exported, session) for exported in wanted)
+        except RegionAccessError as error:
+            self.disconnect(name)
+            raise AccessRefusal(str(error)) from error
+        except RdmaqError as error:
+            self.disconnect(name)
+            raise Refusal(f"the node cannot connect: {error}") from error
+        except BaseException:
+            self.disconnect(name)
+            raise
+        own = session.attributes
+        return ConnectGrant(
+            pair=own,
+            agreed=own.limits.common(ask.pair.limits),
+            keys=keys,
+            probe=session.probe_target,
+        )
+
+    def probe(self, name: bytes, proof: Proof) -> tuple[Probed, Proof]:
+        """Sees that the caller's probe arrived, then sends ours.
+
+        Raises:
+            Refusal: one of them did not, and why.
+        """
+        with self._lock:
+            found = self._sessions.get(name)
+        if found is None:
+            raise Refusal("the session has ended meanwhile: connect again")
+        session = found[2]
+        try:
+            probed, own = session.prove(proof)
+        except RdmaqError as error:
+            raise Refusal(f"the node's probe did not get through: {error}") from error
+        if not probed.is_good:
+            raise Refusal(
+                f"the caller's probe is not what arrived on {session.pair.facts}: its proof does "
+                "not fit; is something between the two answering for the node?"
+            )
+        self._watch()
+        return probed, own
+
+    def disconnect(self, name: bytes) -> None:
+        """Ends a session: its keys no longer work when this returns."""
+        with self._lock:
+            found = self._sessions.pop(name, None)
+        if found is None:
+            return
+        found[2].close()
+        self._leave(*found[:2])
+
+    def revoke(self, exported: Exported) -> None:
+        """Takes every key to an export back."""
+        with self._lock:
+            circles = list(self._circles.values())
+        for circle in circles:
+            circle.revoke(exported)
+
+    def say_farewell(self) -> None:
+        """Tells every peer that the node closes; waits for those who answer, a moment at most."""
+        with self._lock:
+            self._is_closed = True
+            sessions = [found[2] for found in self._sessions.values()]
+        said = [operation for session in sessions if (operation := session.say(Farewell.CLOSED))]
+        deadline = time.monotonic() + _FAREWELL_SECONDS_MAX
+        for operation in said:
+            try:
+                operation.wait(max(0.0, deadline - time.monotonic()))
+            except RdmaqError:  # gone, or not in time: its own operations will tell it
+                continue
+
+    def close(self) -> None:
+        """Ends what is left, and closes the devices; after the server's own end."""
+        with self._lock:
+            self._is_closed = True
+            names, pulse, self._pulse = list(self._sessions), self._pulse, None
+        if pulse is not None:
+            pulse.close()
+        for name in names:
+            self.disconnect(name)
+        with self._lock:
+            devices = list(self._devices.values())
+            self._devices.clear()
+            self._circles.clear()
+        for device in devices:
+            device.close()
+
+    # ---- inside ----
+
+    def _wanted(self, name: str) -> Exported:
+        exported = self._exports.find(name)
+        if exported is None:
+            raise Refusal(
+                f"no region or table {name!r} is exported here: list them, then ask again"
+            )
+        return exported
+
+    def _made(self, name: bytes, ask: ConnectAsk, caller: str) -> ServedSession:
+        circle, key = self._enter(ask.pair, caller)
+        try:
+            session = ServedSession(circle, ask)
+        except BaseException:
+            self._leave(circle, key)
+            raise
+        with self._lock:
+            is_late = self._is_closed
+            if not is_late:
+                self._sessions[name] = (circle, key, session)
+        if is_late:
+            session.close()
+            self._leave(circle, key)
+            raise Refusal("the node is closed: it was closing meanwhile; connect to the next one")
+        return session
+
+    def _enter(self, caller_pair: PairAttributes, caller: str) -> tuple[Circle, str]:
+        """The caller's circle of trust on the device that reaches it; made if need be."""
+        gid = IPv6Address(caller_pair.gid)
+        port, own_gid = self._choice.find(self._host, str(gid.ipv4_mapped or gid))
+        with self._lock:
+            if self._is_closed:
+                raise Refusal("the node is closed: it takes no more callers; connect to the next")
+            device = self._devices.get((port.device, port.number, own_gid))
+            if device is None:
+                device = Device(port, own_gid)
+                self._devices[port.device, port.number, own_gid] = device
+            key = EVERYBODY if device.limits.has_windows else caller
+            circle = self._circles.get((device, key))
+            if circle is None:
+                circle = self._circles[device, key] = Circle(device)
+            circle.user_count += 1
+            return circle, key
+
+    def _leave(self, circle: Circle, key: str) -> None:
+        with self._lock:
+            circle.user_count -= 1
+            is_unused = circle.user_count == 0 and key != EVERYBODY
+            if is_unused:
+                self._circles.pop((circle.device, key), None)
+        if is_unused:  # what its caller alone could reach need not stay pinned
+            circle.close()
+
+    def _watch(self) -> None:
+        with self._lock:
+            if self._pulse is None and not self._is_closed:
+                self._pulse = Pulse(
+                    self._open_sessions, self._end, every_seconds=self._beat_every_seconds
+                )
+
+    def _open_sessions(self) -> list[tuple[bytes, ServedSession]]:
+        with self._lock:
+            return [(name, found[2]) for name, found in self._sessions.items()]
+
+
+def _key(exported: Exported, session: ServedSession) -> RegionKey:
+    memory = session.open(exported)
+    message = exported.info.to_message()
+    if message["access"] == "atomic" and not session.has_atomics:
+        message["access"] = "write"
+    offer = RegionOffer(**{**message, "shape": tuple(message["shape"])})
+    return RegionKey(
+        region=offer, address=memory.address, length_bytes=memory.length, remote_key=memory.rkey
+    )

@@ -1,0 +1,1 @@
+"""Confirmed connections over verbs: what the node's side and the caller's have in common."""

@@ -1,0 +1,278 @@
+"""The caller's half of one session: dialled, proved, used by one handle, and ended."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, Protocol
+
+from rdmaq._handle import Handle
+from rdmaq.bootstrap.messages import (
+    ConnectAsk,
+    ConnectGrant,
+    Description,
+    Probed,
+    Proof,
+    RegionKey,
+)
+from rdmaq.errors import (
+    BootstrapError,
+    OperationFailed,
+    RdmaqError,
+    RegionRevoked,
+)
+from rdmaq.region.lost import lost
+from rdmaq.sessions import attributes, probe
+from rdmaq.sessions.probe import Farewell, ProbeMemory
+from rdmaq.verbs.constants import Status
+from rdmaq.verbs.device import Device
+from rdmaq.verbs.memory import RemoteMemory
+from rdmaq.verbs.settings import PairSettings
+
+if TYPE_CHECKING:
+    from rdmaq.sessions.choice import DeviceChoice
+    from rdmaq.verbs.domain import Domain
+    from rdmaq.verbs.pair import Pair
+
+SETTINGS = PairSettings(receive_depth=0)
+_GOOD = Probed(write_arrived=True, read_arrived=True)
+
+
+class Caller(Protocol):
+    """The bootstrap as a session needs it; `bootstrap.client.Client` is one."""
+
+    def describe(self, *, timeout: float = 0.0) -> tuple[Description, bytes]:
+        """What the node offers, and a challenge."""
+
+    def connect(self, ask: ConnectAsk, challenge: bytes) -> tuple[ConnectGrant, bytes]:
+        """The node's half, and the session's name."""
+
+    def confirm(self, session: bytes, probed: Probed, proof: Proof) -> tuple[Probed, Proof]:
+        """The node's probe."""
+
+    def disconnect(self, session: bytes) -> None:
+        """Ends it at the node."""
+
+    def close(self) -> None:
+        """Hangs up."""
+
+
+class Outlet:
+    """The device and the domain that all sessions of one peer share; closed by the last of them.
+
+    Args:
+        choice: what the user says of the device.
+        host: whom to reach.
+
+    Attributes:
+        device: opened.
+        domain: for pairs, probe memory and bounce buffers.
+
+    Raises:
+        VerbsUnavailable, DeviceNotFound: there is none; the text says what to do.
+    """
+
+    def __init__(self, choice: DeviceChoice, host: str) -> None:
+        from rdmaq.verbs.library import load
+
+        port, gid = choice.find(host)  # before pyverbs is loaded: mostly there is no device
+        load()
+        self.device = Device(port, gid)
+        try:
+            self.domain: Domain = self.device.domain()
+        except BaseException:
+            self.device.close()
+            raise
+        self._lock = threading.Lock()
+        self._holders = 1
+
+    def hold(self) -> None:
+        """One more needs it; each lets go once."""
+        with self._lock:
+            self._holders += 1
+
+    def let_go(self) -> None:
+        """One fewer; the last one closes it."""
+        with self._lock:
+            self._holders -= 1
+            is_last = self._holders == 0
+        if is_last:
+            self.device.close()
+
+
+class CallingSession(Handle):
+    """One confirmed connection to a node; `dial` makes it. It is a `rdmaq.region.session.Session`.
+
+    Attributes:
+        pair: ours, connected; its operations are the session's owner's alone.
+        domain: the pair's.
+        keys: to the regions that it was opened for.
+    """
+
+    __slots__ = (
+        "_call", "_lock", "_name", "_outlet", "_probe", "_target", "_what", "domain", "keys",
+        "pair",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        outlet: Outlet,
+        pair: Pair,
+        own_probe: ProbeMemory,
+        call: Callable[[float | None], Caller],
+        name: bytes,
+        grant: ConnectGrant,
+    ) -> None:
+        super().__init__()
+        self._outlet, self._call, self._name = outlet, call, name
+        self._lock = threading.Lock()
+        self.pair, self.domain = pair, outlet.domain
+        self._probe, self._target = own_probe, probe.remote(grant.probe)
+        self.keys: tuple[RegionKey, ...] = grant.keys
+        kinds = {"table": "table", "array": "region"}
+        self._what = (
+            " and ".join(f"{kinds[key.region.kind]} {key.region.name!r}" for key in grant.keys)
+            or "the connection"
+        )
+
+    def key(self) -> RemoteMemory:
+        """The first region's memory at its owner, and the key that opens it."""
+        key = self.keys[0]
+        return RemoteMemory(address=key.address, length=key.length_bytes, rkey=key.remote_key)
+
+    def ended(self) -> RdmaqError | None:
+        """What the node said when it ended the session; None: nothing. A load of eight bytes."""
+        why = self._probe.farewell
+        if why == Farewell.NONE:
+            return None
+        cause = "its owner takes no more operations"
+        if why == Farewell.CLOSED:
+            cause = "its node was closed"
+        return RegionRevoked(
+            f"{self._what} was revoked: {cause}; nothing was done; ask the peer for it again, if "
+            "it is offered again"
+        )
+
+    def failure(self, error: OperationFailed) -> RdmaqError:
+        """What an operation's failure means to the user; may ask the node, so it may wait."""
+        if self.ended() is not None:
+            return lost(self._what, error, is_offered=False)
+        if error.status == Status.REM_ACCESS_ERR:
+            return lost(self._what, error)
+        try:
+            offered = {region.name for region in self._ask_again().regions}
+        except RdmaqError:
+            return lost(self._what, error)
+        return lost(
+            self._what, error, is_offered=all(key.region.name in offered for key in self.keys)
+        )
+
+    def _ask_again(self) -> Description:
+        client = self._call(2.0)
+        try:
+            return client.describe()[0]
+        finally:
+            client.close()
+
+    def ping(self) -> float:
+        """A WRITE to the node's memory and a READ of it; returns the seconds of both together.
+
+        Raises:
+            OperationFailed: they do not get through.
+        """
+        begin = time.perf_counter()
+        self._probe.exchange(self.pair, self._target)
+        return time.perf_counter() - begin
+
+    def close(self) -> None:
+        """Ends the queue pair here, then tells the node. Idempotent.
+
+        When it returns no operation of the pair touches memory any more.
+        """
+        with self._lock:
+            if self.closed:
+                return
+            self._is_closed = True
+        self.pair.close()
+        self._probe.memory.close()
+        if not sys.is_finalizing():
+            client = self._call(2.0)
+            with suppress(RdmaqError):  # gone, or it ended the session by itself
+                client.disconnect(self._name)
+            client.close()
+        self._outlet.let_go()
+
+    def forget(self) -> None:
+        """In a forked child: the parent's objects are kept by their own handles."""
+
+
+def dial(
+    call: Callable[[float | None], Caller],
+    outlet: Outlet,
+    names: Sequence[str] = (),
+    *,
+    check: Callable[[Description], None] | None = None,
+    settings: PairSettings = SETTINGS,
+) -> CallingSession:
+    """Connects a queue pair of its own for the regions of these names, and proves that it works.
+
+    Args:
+        call: makes a client of the bootstrap, with a bound for plain calls in seconds.
+        outlet: the device; held by the session until its end.
+        names: of regions and tables; none: a connection for its own sake.
+        check: looks at what the node says of itself, and raises to go no further.
+        settings: of our queue pair.
+
+    Raises:
+        BootstrapError: the node refuses, or a probe does not get through; the text says why.
+        PairError, RegistrationError: this side cannot.
+        PeerNotFound, AuthenticationError, VersionMismatch: as the bootstrap says.
+    """
+    outlet.hold()
+    pair: Pair | None = None
+    own_probe: ProbeMemory | None = None
+    client = call(None)
+    name = b""
+    try:
+        description, challenge = client.describe()
+        if check is not None:
+            check(description)
+        pair = outlet.domain.pair(settings, remote=probe.OPEN)
+        own_probe = ProbeMemory(outlet.domain, probe.OPEN)
+        ask = ConnectAsk(
+            pair=attributes.to_message(pair), regions=tuple(names), probe=own_probe.target
+        )
+        grant, name = client.connect(ask, challenge)
+        pair.connect(attributes.to_address(grant.pair))
+        _prove(client, name, pair, own_probe, grant)
+        return CallingSession(outlet, pair, own_probe, call, name, grant)
+    except BaseException:
+        if pair is not None:
+            pair.close()
+        if own_probe is not None:
+            own_probe.memory.close()
+        if name:
+            with suppress(RdmaqError):
+                client.disconnect(name)
+        outlet.let_go()
+        raise
+    finally:
+        client.close()
+
+
+def _prove(
+    client: Caller, name: bytes, pair: Pair, own_probe: ProbeMemory, grant: ConnectGrant
+) -> None:
+    try:
+        proof = own_probe.exchange(pair, probe.remote(grant.probe))
+    except OperationFailed as error:
+        raise BootstrapError(f"our probe did not get through: {error}") from error
+    probed, theirs = client.confirm(name, _GOOD, proof)
+    if not (probed.is_good and own_probe.bears_out(theirs).is_good):
+        raise BootstrapError(
+            f"the node's probe is not what arrived on {pair.facts}: its proof does not fit; is "
+            "something between the two answering for it, or its release another?"
+        )

@@ -1,0 +1,119 @@
+"""The memory by which each side proves to the other that its WRITEs and READs arrive.
+
+256 bytes of each side's, open to the other side of one connection:
+
+      0  16 outbox    random; the other side READs it, and tells what it read
+     64  16 inbox     the other side WRITEs random bytes here, and tells what they were
+    128   8 farewell  the node WRITEs here why it ends the session, little-endian; 0: it does not
+    192  64 scratch   where our own operations begin and end
+
+The other side can write all of it. That proves nothing to it but what it proves anyhow: that its
+operations get through. What is compared is kept apart from it.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+from enum import IntEnum
+from typing import TYPE_CHECKING
+
+from rdmaq.bootstrap.messages import NONCE_BYTES, PROBE_BYTES, Probed, ProbeTarget, Proof
+from rdmaq.errors import OperationFailed
+from rdmaq.verbs.constants import Access, Status
+from rdmaq.verbs.memory import RemoteMemory
+
+if TYPE_CHECKING:
+    from rdmaq.verbs.domain import Domain
+    from rdmaq.verbs.operation import Operation
+    from rdmaq.verbs.pair import Pair
+
+OPEN = Access.REMOTE_READ | Access.REMOTE_WRITE
+_OUTBOX = slice(0, NONCE_BYTES)
+_INBOX = slice(64, 64 + NONCE_BYTES)
+_FAREWELL = slice(128, 136)
+_WRITTEN = slice(192, 192 + NONCE_BYTES)
+_READ_BACK = slice(208, 208 + NONCE_BYTES)
+_READ = slice(224, 224 + NONCE_BYTES)
+_WORD = slice(240, 248)
+_BEAT = slice(248, 256)
+
+
+class Farewell(IntEnum):
+    """Why a node ended a session."""
+
+    NONE = 0
+    CLOSED = 1  # the node was closed
+    REVOKED = 2  # what the session was for is not exported any more
+
+
+class ProbeMemory:
+    """One side's probe memory, registered.
+
+    Args:
+        domain: whose pair's peer is to reach it.
+        access: `OPEN`, or `Access.WINDOWS` where a window opens it.
+    """
+
+    __slots__ = ("_nonce", "memory")
+
+    def __init__(self, domain: Domain, access: Access) -> None:
+        self._nonce = secrets.token_bytes(NONCE_BYTES)
+        buffer = bytearray(PROBE_BYTES)
+        buffer[_OUTBOX] = self._nonce
+        self.memory = domain.register(buffer, access)
+
+    def exchange(self, pair: Pair, target: RemoteMemory) -> Proof:
+        """WRITEs to and READs from the other side's; returns what only who did so can know.
+
+        Raises:
+            OperationFailed: they do not get through; the pair's timers bound how long that takes.
+        """
+        written = secrets.token_bytes(NONCE_BYTES)
+        self.memory.buffer[_WRITTEN] = written
+        chain = pair.batch().write(self.memory[_WRITTEN], target[_INBOX])
+        chain.read(self.memory[_READ_BACK], target[_INBOX])
+        chain.read(self.memory[_READ], target[_OUTBOX]).post().wait()
+        if bytes(self.memory.buffer[_READ_BACK]) != written:
+            raise OperationFailed(
+                f"a probe on {pair.facts} read back other bytes than it wrote: something between "
+                "the two memories is broken; look at the kernel's logs of both sides",
+                status=Status.GENERAL_ERR,
+                opcode="READ",
+            )
+        return Proof(written=written, read=bytes(self.memory.buffer[_READ]))
+
+    def bears_out(self, proof: Proof) -> Probed:
+        """What of the other side's proof our own memory bears out."""
+        inbox = bytes(self.memory.buffer[_INBOX])
+        return Probed(
+            write_arrived=hmac.compare_digest(inbox, proof.written),
+            read_arrived=hmac.compare_digest(self._nonce, proof.read),
+        )
+
+    @property
+    def target(self) -> ProbeTarget:
+        """What to tell the other side, where no window opens the memory."""
+        return ProbeTarget(address=self.memory.address, remote_key=self.memory.rkey)
+
+    # ---- later in the session's life ----
+
+    def beat(self, pair: Pair, target: RemoteMemory) -> Operation:
+        """Begins a READ of eight bytes: it ends well as long as the other side's pair is there."""
+        return pair.read(self.memory[_BEAT], target[_OUTBOX][0:8])
+
+    def say(self, pair: Pair, target: RemoteMemory, why: Farewell) -> Operation:
+        """Begins to tell the other side that the session ends."""
+        self.memory.buffer[_WORD] = int(why).to_bytes(8, "little")
+        return pair.write(self.memory[_WORD], target[_FAREWELL])
+
+    @property
+    def farewell(self) -> int:
+        """What the other side wrote there; a load of eight bytes."""
+        buffer = self.memory.buffer
+        return 0 if buffer is None else int.from_bytes(buffer[_FAREWELL], "little")
+
+
+def remote(target: ProbeTarget) -> RemoteMemory:
+    """The other side's probe memory, as it told of it."""
+    return RemoteMemory(address=target.address, length=PROBE_BYTES, rkey=target.remote_key)
