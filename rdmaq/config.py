@@ -63,6 +63,9 @@ SETTINGS = (
         argument="Credentials.token", variable="RDMAQ_TOKEN", default="none asked", is_secret=True
     ),
     Setting(argument="Credentials.insecure", variable="RDMAQ_INSECURE", default="no"),
+    Setting(argument="device=", variable="RDMAQ_DEVICE", default="what reaches the other side"),
+    Setting(argument="interface=", variable="RDMAQ_INTERFACE", default="what reaches it"),
+    Setting(argument="gid_index=", variable="RDMAQ_GID_INDEX", default="the best of the port's"),
     Setting(
         argument="(none)",
         variable="RDMAQ_RIG_CACHE",
