@@ -73,6 +73,17 @@ static int64_t send_bytes(struct sender *self, const void *data, Py_ssize_t size
     return sequence;
 }
 
+/* Python's own objects anywhere in a buffer's format: its bytes are their addresses. A format is
+ * as the module `struct` has it, nested by T{...}, with the fields' names between colons. */
+static int holds_objects(const char *format) {
+    int is_in_name = 0;
+    for (; format != NULL && *format != '\0'; format++) {
+        if (*format == ':') is_in_name = !is_in_name;
+        if (*format == 'O' && !is_in_name) return 1;
+    }
+    return 0;
+}
+
 static PyObject *sender_send(PyObject *object, PyObject *message) {
     struct sender *self = sender_of(object);
     int64_t sequence = 0;
@@ -81,8 +92,8 @@ static PyObject *sender_send(PyObject *object, PyObject *message) {
         /* records of Python's objects, or never opened */
     } else if (PyBytes_CheckExact(message)) {
         sequence = send_bytes(self, PyBytes_AsString(message), PyBytes_Size(message));
-    } else if (PyObject_GetBuffer(message, &view, PyBUF_SIMPLE) == 0) {
-        sequence = send_bytes(self, view.buf, view.len);
+    } else if (PyObject_GetBuffer(message, &view, PyBUF_ND | PyBUF_FORMAT) == 0) {
+        if (!holds_objects(view.format)) sequence = send_bytes(self, view.buf, view.len);
         PyBuffer_Release(&view);
     } else {
         PyErr_Clear();

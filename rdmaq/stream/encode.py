@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from rdmaq.errors import SchemaError
 from rdmaq.stream import schema as schemas
 
 _PREFIX_BYTES = 2
+_FIELD_NAMES = re.compile(":[^:]*:")  # in a buffer's format
 _PREFIXES = [size.to_bytes(_PREFIX_BYTES, "big") for size in range(512)]  # of the usual sizes
 
 
@@ -40,13 +42,13 @@ def check_blocks(blocks: MessageBlocks) -> None:
         SchemaError: no contiguous buffer, or a count that no buffer can have.
     """
     try:
-        is_contiguous = memoryview(blocks.buffer).c_contiguous
-    except TypeError:
-        is_contiguous = False
-    if not is_contiguous:
+        is_plain = memoryview(blocks.buffer).c_contiguous and not holds_objects(blocks.buffer)
+    except (TypeError, ValueError, BufferError):
+        is_plain = False
+    if not is_plain:
         raise SchemaError(
             f"MessageBlocks of {type(blocks.buffer).__name__}: the blocks must stand in one "
-            "contiguous buffer; copy them into bytes"
+            "contiguous buffer of bytes; copy them into bytes"
         )
     try:
         arguments.whole("count", blocks.count, 0, (1 << 63) - 1, "give how many blocks there are")
@@ -84,13 +86,31 @@ def payload(message: Any, dtype: np.dtype[Any] | None, name: str) -> Any:
     if dtype is not None:
         return _record(message, dtype, name)
     try:
-        view = memoryview(message)
+        if not holds_objects(message):
+            # numpy lends no view of datetime64, but its bytes are bytes all the same.
+            is_array = isinstance(message, np.ndarray)
+            return (np.asarray(message) if is_array else memoryview(message)).tobytes()
     except (TypeError, ValueError, BufferError) as error:
         raise SchemaError(
             f"stream {name!r} is untyped and takes bytes, not {type(message).__name__} ({error}): "
             "encode the message, or publish with a schema"
         ) from error
-    return view.tobytes()
+    raise SchemaError(
+        f"stream {name!r} cannot carry this {type(message).__name__}: it holds Python objects, and "
+        "their addresses mean nothing in another process; encode what they say, or publish with a "
+        "schema"
+    )
+
+
+def holds_objects(buffer: Any) -> bool:
+    """True where a buffer's bytes are the addresses of Python's objects.
+
+    Raises:
+        TypeError, ValueError, BufferError: it is no buffer, or one that cannot say.
+    """
+    if isinstance(buffer, np.ndarray | np.generic):
+        return buffer.dtype.hasobject
+    return "O" in _FIELD_NAMES.sub("", memoryview(buffer).format)
 
 
 def is_masked(array: Any) -> bool:

@@ -115,13 +115,13 @@ class Reading(Receiver, BareHandle):
             ffi.from_buffer("uint8_t *", into, require_writable=True)
             view = np.frombuffer(into, dtype=np.uint8)
             owner = into.obj if isinstance(into, memoryview) else into
+            is_unfit = encode.holds_objects(into) or encode.is_masked(owner)
         except (BufferError, TypeError, ValueError) as error:
             raise ValueError(
                 f"into= cannot be written to: {error}; give a writable contiguous array or "
                 "bytearray"
             ) from error
-        has_objects = isinstance(owner, np.ndarray) and owner.dtype.hasobject
-        if has_objects or encode.is_masked(owner):
+        if is_unfit:
             raise ValueError(
                 "into= is masked or holds Python objects: bytes written there would stay hidden, "
                 "or be taken for objects; give a plain array of the dtype, or of bytes"
