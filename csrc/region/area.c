@@ -3,27 +3,12 @@
 #include "region/area.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "ring/segment.h"
-
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010 /* linux/fcntl.h, since 5.1 */
-#endif
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25 /* linux/mman.h, since 6.1 */
-#endif
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* linux/mman.h, since 5.14 */
-#define MADV_POPULATE_WRITE 23
-#endif
-
-/* The size never changes: no peer's access can end in SIGBUS, on either side. */
-#define SEALS_SIZE (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
+#include "ring/memfd.h"
 
 static uint64_t whole_pages(uint64_t bytes) {
     uint64_t page_bytes = (uint64_t)sysconf(_SC_PAGESIZE);
@@ -38,23 +23,18 @@ static void *map(int fd, uint64_t bytes, int is_writable) {
     int protection = is_writable ? PROT_READ | PROT_WRITE : PROT_READ;
     void *base = mmap(NULL, bytes, protection, MAP_SHARED, fd, 0);
     if (base == MAP_FAILED) return NULL;
-    /* A forked child that touches a region by accident must fault, not write. */
-    madvise(base, bytes, MADV_DONTFORK);
-    if (bytes >= RQ_HUGE_PAGE_BYTES) madvise(base, bytes, MADV_COLLAPSE);
-    madvise(base, bytes, is_writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
+    rq_memory_keep_from_fork(base, bytes);
+    rq_memory_collapse(base, bytes);
+    rq_memory_populate(base, bytes, is_writable);
     return base;
 }
 
 /* A memfd of `bytes`, all of them there, mapped for the owner and sealed. Returns fd or -errno. */
-static int make(const char *name, uint64_t bytes, int seals, void **base_out) {
-    int fd = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0) return -errno;
-    int error = 0;
-    *base_out = NULL;
-    if (fallocate(fd, 0, 0, (off_t)bytes) != 0 || (*base_out = map(fd, bytes, 1)) == NULL)
-        error = -errno;
-    else if (fcntl(fd, F_ADD_SEALS, seals) != 0)
-        error = -errno;
+static int make(const char *name, uint64_t bytes, enum rq_sealing sealing, void **base_out) {
+    int fd = rq_memfd_create(name, bytes);
+    if (fd < 0) return fd;
+    *base_out = map(fd, bytes, 1);
+    int error = *base_out == NULL ? -errno : rq_memfd_seal(fd, sealing);
     if (error == 0) return fd;
     if (*base_out != NULL) munmap(*base_out, bytes);
     close(fd);
@@ -75,16 +55,14 @@ int rq_area_create(uint64_t data_bytes, uint32_t access, struct rq_area **area_o
     area->is_owner = 1;
     area->owner_pid = getpid();
     void *base;
-    /* FUTURE_WRITE: nobody but this very mapping writes, whoever holds the descriptor. */
-    int control_fd =
-        make("rdmaq-control", area->control_bytes, SEALS_SIZE | F_SEAL_FUTURE_WRITE, &base);
+    int control_fd = make("rdmaq-control", area->control_bytes, RQ_SEAL_WRITER, &base);
     if (control_fd < 0) {
         free(area);
         return control_fd;
     }
     area->control = base;
-    int data_seals = SEALS_SIZE | (is_for_writing(access) ? 0 : F_SEAL_FUTURE_WRITE);
-    int data_fd = make("rdmaq-region", area->mapped_bytes, data_seals, &base);
+    enum rq_sealing sealing = is_for_writing(access) ? RQ_SEAL_SIZE : RQ_SEAL_WRITER;
+    int data_fd = make("rdmaq-region", area->mapped_bytes, sealing, &base);
     if (data_fd < 0) {
         munmap(area->control, area->control_bytes);
         close(control_fd);
@@ -100,13 +78,8 @@ int rq_area_create(uint64_t data_bytes, uint32_t access, struct rq_area **area_o
 
 /* What a stranger handed over: of a size that cannot change, and without holes. */
 static int check(int fd, uint64_t bytes) {
-    struct stat status;
-    int seals = fcntl(fd, F_GET_SEALS);
-    if (seals < 0 || (seals & SEALS_SIZE) != SEALS_SIZE) return -EPERM;
-    if (fstat(fd, &status) != 0) return -errno;
-    if (status.st_size < 0 || (uint64_t)status.st_size != bytes || !rq_is_allocated(&status))
-        return -EBADMSG;
-    return 0;
+    int error = rq_memfd_check_sealed(fd, RQ_SEAL_SIZE);
+    return error != 0 ? error : rq_memfd_check_bytes(fd, bytes);
 }
 
 int rq_area_attach(int data_fd, int control_fd, uint64_t data_bytes, uint32_t access,

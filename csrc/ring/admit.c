@@ -6,30 +6,26 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ring/memfd.h"
 #include "ring/publisher.h"
 #include "ring/start.h"
 
-#define CONTROL_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
-
 /* Made and sealed here, so that no reader can truncate it under us. */
 static int make_control_page(struct rq_admitted *reader, int *fd_out) {
-    long page_bytes = sysconf(_SC_PAGESIZE);
-    int fd = memfd_create("rdmaq-control", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0) return -errno;
-    if (fallocate(fd, 0, 0, page_bytes) != 0 || fcntl(fd, F_ADD_SEALS, CONTROL_SEALS) != 0) {
-        int error = -errno;
+    reader->page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    int fd = rq_memfd_create("rdmaq-control", reader->page_bytes);
+    if (fd < 0) return fd;
+    int error = rq_memfd_seal(fd, RQ_SEAL_SIZE);
+    if (error == 0) {
+        reader->page = mmap(NULL, reader->page_bytes, PROT_READ | PROT_WRITE,
+                            MAP_SHARED | MAP_POPULATE, fd, 0);
+        if (reader->page == MAP_FAILED) error = -errno;
+    }
+    if (error != 0) {
         close(fd);
         return error;
     }
-    reader->page_bytes = (size_t)page_bytes;
-    reader->page =
-        mmap(NULL, reader->page_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
-    if (reader->page == MAP_FAILED) {
-        int error = -errno;
-        close(fd);
-        return error;
-    }
-    madvise(reader->page, reader->page_bytes, MADV_DONTFORK);
+    rq_memory_keep_from_fork(reader->page, reader->page_bytes);
     *fd_out = fd;
     return 0;
 }

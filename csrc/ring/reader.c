@@ -2,34 +2,30 @@
 #define _GNU_SOURCE
 #include "ring/reader.h"
 
-#include <fcntl.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "ring/memfd.h"
 #include "ring/wake.h"
 
 #define SPIN_NS 20000
 #define SPINS_PER_LOOK 32
-#define CONTROL_SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL)
 _Static_assert(SPIN_NS > RQ_WAKE_INTERVAL_NS, "who spins first is never woken late");
 
 /* The page must be what the publisher promised: sealed and of one page, or a later truncation
  * would kill us with SIGBUS. */
 static int map_control_page(struct rq_reader *reader, int control_fd, int slot) {
     if (slot < 0 || slot >= RQ_READERS_MAX) return -EINVAL;
-    int seals = fcntl(control_fd, F_GET_SEALS);
-    if (seals < 0 || (seals & CONTROL_SEALS) != CONTROL_SEALS) return -EPERM;
-    struct stat status;
-    if (fstat(control_fd, &status) != 0) return -errno;
-    if (status.st_size != sysconf(_SC_PAGESIZE) || !rq_is_allocated(&status)) return -EBADMSG;
-    reader->control_page_bytes = (size_t)status.st_size;
+    reader->control_page_bytes = (size_t)sysconf(_SC_PAGESIZE);
+    int error = rq_memfd_check_sealed(control_fd, RQ_SEAL_SIZE);
+    if (error == 0) error = rq_memfd_check_bytes(control_fd, reader->control_page_bytes);
+    if (error != 0) return error;
     reader->control_page = mmap(NULL, reader->control_page_bytes, PROT_READ | PROT_WRITE,
                                 MAP_SHARED | MAP_POPULATE, control_fd, 0);
     if (reader->control_page == MAP_FAILED) return -errno;
-    madvise(reader->control_page, reader->control_page_bytes, MADV_DONTFORK);
+    rq_memory_keep_from_fork(reader->control_page, reader->control_page_bytes);
     reader->control =
         (struct rq_control *)((uint8_t *)reader->control_page + rq_control_offset(slot));
     return 0;

@@ -3,25 +3,12 @@
 #include "ring/segment.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
-#ifndef F_SEAL_FUTURE_WRITE
-#define F_SEAL_FUTURE_WRITE 0x0010 /* linux/fcntl.h, since 5.1 */
-#endif
-#ifndef MADV_COLLAPSE
-#define MADV_COLLAPSE 25 /* linux/mman.h, since 6.1 */
-#endif
-#ifndef MADV_POPULATE_READ
-#define MADV_POPULATE_READ 22 /* linux/mman.h, since 5.14 */
-#define MADV_POPULATE_WRITE 23
-#endif
-
-#define SEALS (F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_FUTURE_WRITE | F_SEAL_SEAL)
+#include "ring/memfd.h"
 
 /* Maps [0, segment) and then the data once more behind it, data on a 2 MiB boundary. */
 static int map_twice(int fd, const struct rq_descriptor *descriptor, int protection,
@@ -46,22 +33,10 @@ static int map_twice(int fd, const struct rq_descriptor *descriptor, int protect
         munmap(base, mapped_bytes);
         return error;
     }
-    /* A forked child that touches a ring by accident must fault, not publish. */
-    madvise(base, mapped_bytes, MADV_DONTFORK);
+    rq_memory_keep_from_fork(base, mapped_bytes);
     segment->base = base;
     segment->mapped_bytes = mapped_bytes;
     return 0;
-}
-
-/* Large pages where the kernel grants them, and no first-touch fault later: both best effort. */
-static void warm(const struct rq_segment *segment, const struct rq_descriptor *descriptor) {
-    if (descriptor->capacity_bytes >= RQ_HUGE_PAGE_BYTES) {
-        madvise(segment->data, descriptor->capacity_bytes, MADV_COLLAPSE);
-        madvise(segment->data + descriptor->capacity_bytes, descriptor->capacity_bytes,
-                MADV_COLLAPSE);
-    }
-    madvise(segment->base, segment->mapped_bytes,
-            segment->is_writable ? MADV_POPULATE_WRITE : MADV_POPULATE_READ);
 }
 
 static struct rq_segment *segment_over(int fd, const struct rq_descriptor *descriptor,
@@ -89,7 +64,9 @@ static struct rq_segment *segment_over(int fd, const struct rq_descriptor *descr
     segment->is_reliable = descriptor->is_reliable;
     segment->is_writable = (protection & PROT_WRITE) != 0;
     segment->owner_pid = getpid();
-    warm(segment, descriptor);
+    rq_memory_collapse(segment->data, segment->capacity_bytes);
+    rq_memory_collapse(segment->data + segment->capacity_bytes, segment->capacity_bytes);
+    rq_memory_populate(segment->base, segment->mapped_bytes, segment->is_writable);
     return segment;
 }
 
@@ -99,17 +76,12 @@ int rq_segment_create(const struct rq_descriptor *descriptor, struct rq_segment 
     *fd_out = -1;
     int error = rq_descriptor_check(descriptor);
     if (error != 0) return error;
-    int fd = memfd_create("rdmaq-segment", MFD_CLOEXEC | MFD_ALLOW_SEALING);
-    if (fd < 0) return -errno;
-    struct rq_segment *segment = NULL;
-    /* fallocate, not ftruncate: memory that is not there must fail here, not as SIGBUS later. */
-    if (fallocate(fd, 0, 0, (off_t)descriptor->segment_bytes) != 0)
-        error = -errno;
-    else
-        segment = segment_over(fd, descriptor, PROT_READ | PROT_WRITE, &error);
+    int fd = rq_memfd_create("rdmaq-segment", descriptor->segment_bytes);
+    if (fd < 0) return fd;
+    struct rq_segment *segment = segment_over(fd, descriptor, PROT_READ | PROT_WRITE, &error);
     if (segment != NULL) {
         memcpy(segment->base, descriptor, sizeof(*descriptor));
-        if (fcntl(fd, F_ADD_SEALS, SEALS) != 0) error = -errno;
+        error = rq_memfd_seal(fd, RQ_SEAL_WRITER);
     }
     if (error != 0) {
         if (segment != NULL) rq_segment_free(segment);
@@ -123,20 +95,16 @@ int rq_segment_create(const struct rq_descriptor *descriptor, struct rq_segment 
 
 int rq_segment_attach(int fd, struct rq_segment **segment_out, struct rq_descriptor *copy_out) {
     *segment_out = NULL;
-    int seals = fcntl(fd, F_GET_SEALS);
-    if (seals < 0) return -EPERM; /* not a memfd at all */
-    if ((seals & SEALS) != SEALS) return -EPERM;
+    int error = rq_memfd_check_sealed(fd, RQ_SEAL_WRITER);
+    if (error != 0) return error;
     /* The seals hold from here on: neither the size nor a descriptor that nobody can map writable
      * again changes under the checks, except through the publisher's own first mapping; that is
      * why only this copy is ever used. */
-    struct stat status;
-    if (fstat(fd, &status) != 0) return -errno;
     ssize_t got_bytes = pread(fd, copy_out, sizeof(*copy_out), 0);
     if (got_bytes != (ssize_t)sizeof(*copy_out)) return -EBADMSG;
-    int error = rq_descriptor_check(copy_out);
+    error = rq_descriptor_check(copy_out);
+    if (error == 0) error = rq_memfd_check_bytes(fd, copy_out->segment_bytes);
     if (error != 0) return error;
-    if (status.st_size < 0 || (uint64_t)status.st_size != copy_out->segment_bytes) return -EBADMSG;
-    if (!rq_is_allocated(&status)) return -EBADMSG;
     struct rq_segment *segment = segment_over(fd, copy_out, PROT_READ, &error);
     if (segment == NULL) return error;
     *segment_out = segment;

@@ -2,8 +2,6 @@
 #ifndef RQ_RING_SEGMENT_H
 #define RQ_RING_SEGMENT_H
 
-#include <sys/stat.h>
-
 #include "ring/layout.h"
 
 struct rq_segment {
@@ -26,12 +24,6 @@ struct rq_segment {
 
 /* Every relation between a descriptor's numbers; the same check for creator and stranger. */
 int rq_descriptor_check(const struct rq_descriptor *descriptor);
-
-/* No holes: reading one would allocate memory in the publisher's stead, or be SIGBUS where there is
- * none. The seals keep them from being punched later: the kernel refuses that on FUTURE_WRITE. */
-static inline int rq_is_allocated(const struct stat *status) {
-    return status->st_blocks >= 0 && status->st_size <= status->st_blocks * 512;
-}
 
 static inline uint8_t *rq_at(const struct rq_segment *segment, uint64_t position) {
     return segment->data + (position & (segment->capacity_bytes - 1));
