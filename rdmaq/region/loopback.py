@@ -40,6 +40,9 @@ class Loopback:
         """See `Session`."""
         return self._memory
 
+    def ended(self) -> None:
+        """See `Session`: nobody else ends it."""
+
     def failure(self, error: OperationFailed) -> RdmaqError:
         """See `Session`."""
         return lost(self._what, error)

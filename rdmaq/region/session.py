@@ -70,6 +70,12 @@ class Session(Protocol):
     def key(self) -> RemoteMemory:
         """The region's memory at its owner: exactly its bytes, and the key that opens them."""
 
+    def ended(self) -> RdmaqError | None:
+        """What the owner said when it ended this session by itself; None: nothing. Costs nothing.
+
+        Asked before each call, of which then nothing is done.
+        """
+
     def failure(self, error: OperationFailed) -> RdmaqError:
         """What an operation's failure means to the region's user, who never sees `error` alone.
 

@@ -297,6 +297,7 @@ class VerbsChannel:
             return -errno.ESHUTDOWN
         if not self._lock.acquire(blocking=False):
             return -errno.ESHUTDOWN if self._is_closed else -errno.EBUSY
+        self._lost = self._lost or self._session.ended()
         if self._lost is not None:
             self._lock.release()
             raise again(self._lost)

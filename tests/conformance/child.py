@@ -42,6 +42,11 @@ class Child:
         )
         self.pid = self._process.pid
 
+    def offer(self, transport: rig.Transport) -> str:
+        """Makes it a node, `node`; returns its address."""
+        self.run(f"node = {transport!r}.node('rig')")
+        return str(self.run("node.address"))
+
     def begin(self, line: str) -> None:
         """Tells it to run `line`, and does not wait."""
         assert self._process.stdin is not None

@@ -7,13 +7,25 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance.child import Child
-from tests.conformance.rig import SHM, Link, Transport
+from tests.conformance.rig import SHM, VERBS, Link, Transport
+
+_OVER_VERBS = pytest.param(VERBS, marks=[pytest.mark.rdma, pytest.mark.slow])
 
 
-@pytest.fixture(params=[SHM], ids=lambda transport: transport.name)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Every test over shared memory; those of a module with OVER_VERBS over an RDMA wire, too."""
+    if "transport" in metafunc.fixturenames:
+        over_verbs = [_OVER_VERBS] if getattr(metafunc.module, "OVER_VERBS", False) else []
+        ids = lambda transport: transport.name  # noqa: E731
+        metafunc.parametrize("transport", [SHM, *over_verbs], ids=ids, indirect=True)
+
+
+@pytest.fixture
 def transport(request: pytest.FixtureRequest) -> Transport:
     """Sizes and addresses of the transport under test."""
     chosen: Transport = request.param
+    if chosen is VERBS:
+        chosen = chosen.over(request.getfixturevalue("rdma_wire"))
     return chosen
 
 

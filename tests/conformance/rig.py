@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 import rdmaq
 
-#: Waiting is for conditions; this only bounds how long a broken build can hang a test.
-PATIENCE_SECONDS = 30.0
+if TYPE_CHECKING:
+    from rdmaq.rig.fixtures import RdmaWire
+
+#: Waiting is for conditions; this only bounds how long a broken build can hang a test. An emulated
+#: machine beside others takes long to start a process.
+PATIENCE_SECONDS = 120.0 if "RDMAQ_RIG" in os.environ else 30.0
 
 TICK = np.dtype([("ts", "<u8"), ("symbol", "<u4"), ("price", "<i8"), ("size", "<u4")])
 
@@ -29,6 +34,10 @@ class Transport:
         guard_bytes: that ring's guard by default.
         readers_many: subscribers that a stream must bear.
         readers_max: subscribers that it refuses to exceed.
+        examples: random ones that a test tries.
+        atomics_each: how often each thread of a test counts.
+        host: where nodes listen; "": at a local name.
+        interface: by which peers reach them; "": by none.
     """
 
     name: str
@@ -36,6 +45,10 @@ class Transport:
     guard_bytes: int
     readers_many: int
     readers_max: int
+    examples: int = 150
+    atomics_each: int = 500
+    host: str = ""
+    interface: str = ""
 
     @property
     def message_bytes_max(self) -> int:
@@ -46,11 +59,44 @@ class Transport:
         return self.capacity_bytes - self.guard_bytes
 
     def address(self, name: str) -> str:
-        return f"local:{name}"
+        return f"{self.host}:0" if self.host else f"local:{name}"
+
+    def over(self, wire: RdmaWire) -> Transport:
+        """Nodes at the left end, peers at the right."""
+        return replace(self, host=wire.left.address, interface=wire.right.interface)
+
+    @property
+    def credentials(self) -> rdmaq.Credentials | None:
+        return rdmaq.Credentials(insecure=True) if self.host else None
+
+    def node(self, name: str) -> rdmaq.Node:
+        return rdmaq.Node(self.address(name), credentials=self.credentials)
+
+    def connect(self, address: str) -> rdmaq.Peer:
+        """A peer of the node whose `address` that is."""
+        if not self.host:
+            return rdmaq.connect(address)
+        return rdmaq.connect(
+            address,
+            credentials=self.credentials,
+            transport="verbs",
+            interface=self.interface,
+            timeout=PATIENCE_SECONDS,
+        )
 
 
 SHM = Transport(
     name="shm", capacity_bytes=64 << 10, guard_bytes=8 << 10, readers_many=64, readers_max=128
+)
+
+VERBS = Transport(
+    name="verbs",
+    capacity_bytes=64 << 10,
+    guard_bytes=8 << 10,
+    readers_many=4,
+    readers_max=128,
+    examples=15,
+    atomics_each=100,
 )
 
 
@@ -62,10 +108,10 @@ class Link:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
-        self.address = transport.address("rig")
         with ExitStack() as stack:
-            self.node = stack.enter_context(rdmaq.Node(self.address))
-            self.peer = stack.enter_context(rdmaq.connect(self.address))
+            self.node = stack.enter_context(transport.node("rig"))
+            self.address = self.node.address
+            self.peer = stack.enter_context(transport.connect(self.address))
             self._stack = stack.pop_all()
 
     def publish(

@@ -15,6 +15,9 @@ from tests.conformance.child import Child
 from tests.conformance.rig import Link, Transport, eventually
 from tests.conformance.test_fork_and_pickle import in_forked_child
 
+#: The same tests over an RDMA wire, in the rig.
+OVER_VERBS = True
+
 
 def operations(region: rdmaq.Region) -> dict[str, Callable[[], object]]:
     return {
@@ -87,9 +90,9 @@ def test_closing_the_node_revokes_what_it_exported(link: Link) -> None:
 
 def test_death_of_the_owner_is_told(child: Child, transport: Transport) -> None:
     """SIGKILL: soon every operation says that the owner is gone."""
-    child.run(f"node = rdmaq.Node({transport.address('rig')!r})")
+    address = child.offer(transport)
     child.run("export = node.export('n', __import__('numpy').arange(4), access='write')")
-    with rdmaq.connect(transport.address("rig")) as peer, peer.region("n") as region:
+    with transport.connect(address) as peer, peer.region("n") as region:
         assert region.read().tolist() == [0, 1, 2, 3]
         child.kill()
         told: list[str] = []
@@ -111,9 +114,9 @@ def test_reads_and_writes_go_on_while_the_owner_is_stopped(
     child: Child, transport: Transport
 ) -> None:
     """SIGSTOP: no instruction of the owner's runs, and every operation works."""
-    child.run(f"node = rdmaq.Node({transport.address('rig')!r})")
+    address = child.offer(transport)
     child.run("export = node.export('n', __import__('numpy').zeros(64, '<u8'), access='atomic')")
-    with rdmaq.connect(transport.address("rig")) as peer, peer.region("n") as region:
+    with transport.connect(address) as peer, peer.region("n") as region:
         child.stop()
         for i in range(64):
             region.write(i, i)

@@ -14,6 +14,9 @@ from tests.conformance.child import Child
 from tests.conformance.rig import PATIENCE_SECONDS, Link, Transport, eventually
 from tests.stress import table as stress
 
+#: The same tests over an RDMA wire, in the rig.
+OVER_VERBS = True
+
 QUOTE = np.dtype([("bid", "<i8", (8,)), ("ask", "<i8", (8,)), ("symbol", "S8"), ("n", "<u4")])
 
 
@@ -88,10 +91,10 @@ def test_every_row_survives_an_owner_killed_in_the_middle_of_updates(
     child: Child, transport: Transport
 ) -> None:
     """Stopped and resumed at random points of flat-out updates: whoever looks finds whole rows."""
-    child.run(f"node = rdmaq.Node({transport.address('rig')!r})")
+    address = child.offer(transport)
     child.run("stress = __import__('tests.stress.table', fromlist=['table'])")
     child.run("table = stress.offer(node)")
-    with rdmaq.connect(transport.address("rig")) as peer, peer.table(stress.NAME) as reader:
+    with transport.connect(address) as peer, peer.table(stress.NAME) as reader:
         child.begin("stress.update(table, seconds=20)")
         eventually(lambda: reader.read_versioned(0)[1] > 0, "the updates to begin")
         seen = np.zeros(len(reader), np.uint64)
@@ -121,12 +124,15 @@ def test_row_that_never_rests_is_told_instead_of_torn(
     """A channel that never finds a whole row: RowBusy after the timeout, naming the row."""
     link.node.table("t", "<u8", rows=4)
     with link.peer.table("t") as reader:
-        taken = reader.channel.read_rows
 
-        def stuck(shape: Any, rows: Any, out: Any, versions: Any, note: Any) -> int:
-            return taken(shape, rows[:0], out, versions, note) if rows[0] == 2 else 1
+        def stuck(_shape: Any, rows: Any, *_: Any) -> int:
+            return 0 if rows[0] == 2 else 1
+
+        async def stuck_async(*asked: Any) -> int:
+            return stuck(*asked)
 
         monkeypatch.setattr(reader.channel, "read_rows", stuck)
+        monkeypatch.setattr(reader.channel, "read_rows_async", stuck_async)
         with pytest.raises(rdmaq.RowBusy, match="row 2 of table 't'"):
             reader.read(timeout=0.01)
         with pytest.raises(rdmaq.RowBusy, match="row 2 of table 't'"):

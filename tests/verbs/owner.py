@@ -58,6 +58,7 @@ class FakeSession:
     Attributes:
         end: the NIC's queue pair; quick: each chain is carried out as it is posted.
         failures: what `failure` was called with.
+        end_said: what the owner says that it ended the session for.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class FakeSession:
         self.memories: list[FakeMemory] = []
         self.failures: list[OperationFailed] = []
         self.closed = self.forgotten = 0
+        self.end_said: RdmaqError | None = None
         self._key_bytes = array.nbytes if key_bytes is None else key_bytes
         self._rkey = next(_keys)
         self._during: Any = None
@@ -88,6 +90,9 @@ class FakeSession:
 
     def key(self) -> RemoteMemory:
         return RemoteMemory(address=address_of(self.array), length=self._key_bytes, rkey=self._rkey)
+
+    def ended(self) -> RdmaqError | None:
+        return self.end_said
 
     def failure(self, error: OperationFailed) -> RdmaqError:
         self.failures.append(error)

@@ -37,6 +37,20 @@ def test_region_that_was_revoked_says_so_again_and_again(far: Far) -> None:
     assert [error.status for error in far.session.failures] == [Status.REM_ACCESS_ERR]
 
 
+def test_session_that_its_owner_ended_is_told_before_anything_is_posted(far: Far) -> None:
+    """No operation, and so no time-out, is needed to learn of it."""
+    assert int(far.region.read(1)) == 1
+    far.session.end_said = rdmaq.RegionRevoked("region 'r' was revoked: its node was closed")
+    before = far.cost()["requests"]
+    for _ in range(2):
+        with pytest.raises(rdmaq.RegionRevoked, match="its node was closed"):
+            far.region.write(1, 5)
+    with pytest.raises(rdmaq.RegionRevoked, match="its node was closed"):
+        asyncio.run(far.region.aio.read(1))
+    assert (before, far.cost()["requests"]) == (1, 0)
+    assert far.array[1] == 1
+
+
 @pytest.mark.parametrize(
     ("status", "says"),
     [
