@@ -1,15 +1,16 @@
-"""Breadth-first over all interleavings and all stale reads; a broken law comes with its trace."""
+"""All interleavings of threads, and all stale values that their loads may return."""
 
 from __future__ import annotations
 
-from collections import deque
+import dataclasses
 from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from tests.model.machine import Call, Memory, Store, Thread, View, Violation, join
-from tests.model.report import Found, Line, traced
+from tests.model.report import Found, Line
+from tests.model.search import Broken, search
 from tests.model.state import State, after_fence, after_load, at_time, got, with_thread
-from tests.model.steps import ACQUIRE, GHOSTS, RELAXED, RELEASE, Step
+from tests.model.steps import ACQUIRE, GHOSTS, RELAXED, RELEASE, SEQ_CST, Step
 
 
 class Explorer:
@@ -54,64 +55,22 @@ class Explorer:
 
     def explore(self, states_max: int) -> Found:
         """Visit every state; stop at the first one, nearest to the beginning, that breaks a law."""
-        parents: dict[State, tuple[State, Line] | None] = {}
-        before: dict[State, list[State]] = {}
-        ends: list[State] = []
-        state = self._initial
-        queue: deque[State] = deque()
         try:
-            state = self._settle_all(state)
-            parents[state] = None
-            queue.append(state)
-            while queue:
-                state = queue.popleft()
-                is_end = True
-                for line, following in self._steps(state):
-                    is_end = False
-                    before.setdefault(following, []).append(state)
-                    if following not in parents:
-                        parents[following] = (state, line)
-                        queue.append(following)
-                        if len(parents) > states_max:
-                            raise AssertionError(f"more than {states_max:,} states")
-                if is_end:
-                    self._judge_end(state)
-                    ends.append(state)
-            self._judge_escape(parents, before, ends)
-        except _Broken as broken:
-            lines = [*_trace(parents, broken.state), *broken.lines]
-            return Found(state_count=len(parents), broken=broken.what, trace=traced(lines))
-        return Found(
-            state_count=len(parents),
+            initial = self._settle_all(self._initial)
+        except Violation as broken:
+            return Found(state_count=1, broken=str(broken))
+        found = search(initial, self._steps, self._judge_end, states_max)
+        return dataclasses.replace(
+            found,
             bodies=frozenset(body.__name__ for body, _, _ in self._positions),
             places=frozenset(s.where for s in self._positions.values() if isinstance(s, Step)),
         )
 
     # ---- judging ----
 
-    def _judge_end(self, state: State) -> None:
+    def _judge_end(self, state: State) -> str:
         memory = self._memories[state.memory]
-        wrong = self._may_stop(state.threads, lambda name: memory[self._index[name]][-1][0])
-        if wrong:
-            raise _Broken(state, wrong)
-
-    def _judge_escape(
-        self,
-        states: Mapping[State, object],
-        before: Mapping[State, list[State]],
-        ends: list[State],
-    ) -> None:
-        """From every state a good end can be reached: nobody goes round in circles for ever."""
-        can_end = set(ends)
-        work = list(ends)
-        while work:
-            for earlier in before.get(work.pop(), ()):
-                if earlier not in can_end:
-                    can_end.add(earlier)
-                    work.append(earlier)
-        for state in states:
-            if state not in can_end:
-                raise _Broken(state, "no end can be reached from here: it goes round for ever")
+        return self._may_stop(state.threads, lambda name: memory[self._index[name]][-1][0])
 
     # ---- one step ----
 
@@ -125,7 +84,7 @@ class Explorer:
                 try:
                     yield line, self._settle_all(following)
                 except Violation as broken:
-                    raise _Broken(state, str(broken), (line,)) from None
+                    raise Broken(state, str(broken), (line,)) from None
             if thread.name == self._first:
                 return
 
@@ -153,6 +112,8 @@ class Explorer:
             yield line(what), self._store(state, number, thread, step, step.value)
         elif kind == "fence":
             yield line(f"fence {step.order}"), after_fence(state, number, thread, step.order)
+        elif kind == "compare_exchange":
+            yield self._compare_exchange(state, number, thread, step)
         elif kind in ("exchange", "add", "lock"):
             at = self._index[step.location]
             found = memory[at][-1]
@@ -217,6 +178,23 @@ class Explorer:
                 )
         else:
             raise AssertionError(kind)
+
+    def _compare_exchange(
+        self, state: State, number: int, thread: Thread, step: Step
+    ) -> tuple[Line, State]:
+        at = self._index[step.location]
+        stores = self._memories[state.memory][at]
+        (expected, value), found = step.value, stores[-1]
+        if found[0] != expected:
+            read = after_load(thread, at, len(stores) - 1, found, RELAXED)
+            what = f"compare_exchange {step.location}: {found[0]} is not {expected}"
+            return (thread.name, step.where, what), with_thread(state, number, got(read, found[0]))
+        load_order = ACQUIRE if step.order in (ACQUIRE, SEQ_CST) else RELAXED
+        store_order = RELEASE if step.order in (RELEASE, SEQ_CST) else RELAXED
+        read = after_load(thread, at, len(stores) - 1, found, load_order)
+        after = self._store(state, number, read, step._replace(order=store_order), value, found)
+        what = f"compare_exchange {step.location}: {expected} -> {value}"
+        return (thread.name, step.where, what), after
 
     def _store(
         self,
@@ -317,14 +295,6 @@ class Explorer:
         return number
 
 
-class _Broken(Exception):
-    """A broken law, the state before the step that broke it, and that step's line."""
-
-    def __init__(self, state: State, what: str, lines: tuple[Line, ...] = ()) -> None:
-        super().__init__(what)
-        self.state, self.what, self.lines = state, what, lines
-
-
 def _replay(
     body: Callable[..., Any], arguments: tuple[Any, ...], results: tuple[Any, ...]
 ) -> Step | Call | Violation | None:
@@ -342,11 +312,3 @@ def _replay(
     except Violation as broken:
         return broken
     return step
-
-
-def _trace(parents: Mapping[State, tuple[State, Line] | None], state: State) -> list[Line]:
-    lines: list[Line] = []
-    while (parent := parents.get(state)) is not None:
-        state, line = parent
-        lines.append(line)
-    return lines[::-1]

@@ -43,6 +43,11 @@ def add(location: str, amount: int, where: str, order: str = SEQ_CST) -> Step:
     return Step("add", location, amount, order, where)
 
 
+def compare_exchange(location: str, expected: Any, value: Any, order: str, where: str) -> Step:
+    """A read-modify-write if `expected` stands there, else a relaxed load; gives what was there."""
+    return Step("compare_exchange", location, (expected, value), order, where)
+
+
 def lock(location: str, where: str) -> Step:
     """Takes a lock, when it is free."""
     return Step("lock", location, 1, ACQUIRE, where)
