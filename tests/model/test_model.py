@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,25 +11,11 @@ import pytest
 from tests.model import gating, ledger, limiting, reading, restart, table, waking
 from tests.model.explore import Explorer
 from tests.model.gating import CLAIM, HOSTILE, LIVE, MEMBER, OLDEST, SEND, STOPPED
+from tests.model.naming import stands_in_the_code
 from tests.model.waking import FUTEX, SOCKET
 
 Scenario = Callable[..., dict[str, Any]]
 STATES_MAX = 100_000
-ROOT = Path(__file__).parents[2]
-
-
-@functools.cache
-def words_of_the_code() -> frozenset[str]:
-    folders = ("ring", "region", "arch")
-    sources = [path for name in folders for path in ROOT.glob(f"csrc/{name}/**/*.[ch]")]
-    sources += ROOT.glob("rdmaq/**/*.py")
-    return frozenset(re.findall(r"\w+", "\n".join(path.read_text() for path in sources)))
-
-
-def stands_in_the_code(place: str) -> bool:
-    """Tell whether a step's function still exists; "(kernel)" and the like are none of ours."""
-    function = place.partition(":")[0].partition(" ")[0].partition(".")[0]
-    return not function or function.startswith("(") or function in words_of_the_code()
 
 
 THREE_READS = {"reader": table.THREE_READS}
