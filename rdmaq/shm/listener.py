@@ -19,7 +19,7 @@ from typing import Any
 
 from rdmaq.errors import HandoverError
 from rdmaq.shm import wire
-from rdmaq.shm.runtime import NameLock, make_folder, socket_path
+from rdmaq.shm.runtime import NameLock, make_folder
 
 _log = logging.getLogger("rdmaq")
 
@@ -71,7 +71,6 @@ class Listener:
         make_folder()
         self._handler = handler
         self._allowed = {os.geteuid(), *allow_uids}
-        self._path = socket_path(name)
         self._lock = NameLock(name)
         self._connections: set[_Connection] = set()
         with ExitStack() as undo:  # whatever fails, the name is free again
@@ -90,11 +89,12 @@ class Listener:
 
     def _listen(self, *, is_shared: bool) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_NONBLOCK)
+        path = self._lock.socket_path
         try:
             with suppress(FileNotFoundError):
-                self._path.unlink()  # a dead node's: the lock is ours
-            self._socket.bind(os.fspath(self._path))
-            self._path.chmod(0o666 if is_shared else 0o600)
+                path.unlink()  # a dead node's: the lock is ours
+            self._socket.bind(os.fspath(path))
+            path.chmod(0o666 if is_shared else 0o600)
             self._socket.listen(_BACKLOG)
         except BaseException:
             self._socket.close()
@@ -109,8 +109,6 @@ class Listener:
         self._selector.close()
         self._socket.close()
         os.close(self._stop_fd)
-        with suppress(FileNotFoundError):
-            self._path.unlink()
         self._lock.release()
 
     def forget(self) -> None:

@@ -1,11 +1,13 @@
 """Where local nodes are found: a socket per name in the user's runtime folder, a lock beside it.
 
 A path, not an abstract name: containers can share the folder, and file modes guard it. The lock
-tells a living node's socket from a dead one's, which is replaced.
+tells a living node's socket from a dead one's, which is replaced. Both files go with the node, or
+with the interpreter that forgot to close it; only a killed process leaves them.
 """
 
 from __future__ import annotations
 
+import atexit
 import fcntl
 import os
 import stat
@@ -89,7 +91,11 @@ def try_folder(folder: Path) -> None:
 
 
 class NameLock:
-    """Holds a node's name for as long as this process lives or until `release`."""
+    """Holds a node's name for as long as this process lives or until `release`.
+
+    Attributes:
+        socket_path: where the node may listen. The file goes with the lock's own.
+    """
 
     def __init__(self, name: str) -> None:
         """Takes the lock.
@@ -98,7 +104,8 @@ class NameLock:
             AddressInUse: a living process has it.
             AccessDenied: the lock's file is another user's, or the folder takes none.
         """
-        self._path = socket_path(name).with_suffix(".lock")
+        self.socket_path = socket_path(name)
+        self._path = self.socket_path.with_suffix(".lock")
         while True:
             try:
                 self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -123,6 +130,8 @@ class NameLock:
             os.close(self._fd)  # its holder removed the file while we waited: try the new one
         os.ftruncate(self._fd, 0)
         os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        self._owner_pid = os.getpid()
+        atexit.register(self._remove_files)
 
     def _is_current(self) -> bool:
         try:
@@ -131,11 +140,21 @@ class NameLock:
             return False
 
     def release(self) -> None:
-        """Removes the lock's file and lets go."""
-        with suppress(FileNotFoundError):
-            self._path.unlink()
+        """Removes socket and lock and lets go."""
+        atexit.unregister(self._remove_files)
+        self._remove_files()
         os.close(self._fd)
+
+    def _remove_files(self) -> None:
+        """Once only: afterwards they may be another node's. Never those of a parent process."""
+        if os.getpid() != self._owner_pid:
+            return
+        self._owner_pid = -1
+        for path in (self.socket_path, self._path):
+            with suppress(OSError):  # the folder is gone, or takes nothing any more
+                path.unlink()
 
     def forget(self) -> None:
         """In a forked child: closes the copy, so that the parent's death frees the name."""
+        atexit.unregister(self._remove_files)
         os.close(self._fd)

@@ -88,6 +88,45 @@ def test_socket_of_a_killed_node_is_replaced(runtime_dir: Path) -> None:
         assert len(peer.streams()) == 1
 
 
+ENDS = {
+    "the script ends": "",
+    "sys.exit": "sys.exit(3)",
+    "an exception": "raise RuntimeError",
+    "a forked child": "pid = os.fork()\nif pid: os._exit(os.waitpid(pid, 0)[1])",
+    "killed": "os.kill(os.getpid(), 9)",
+    "closed afterwards": "closed_late.append(node)",
+    "closed by a handler": "atexit.register(node.close)",
+}
+LEFT = {"a forked child", "killed"}
+# Handlers run in reverse order: this one when the files are gone, and the name is somebody else's.
+UNCLOSED = """
+import atexit, os, sys
+closed_late = []
+def close():
+    for node in closed_late:
+        with rdmaq.Node("local:feed"):
+            node.close()
+            print(sorted(os.listdir(os.environ["RDMAQ_RUNTIME_DIR"])))
+atexit.register(close)
+import rdmaq
+node = rdmaq.Node("local:feed")
+"""
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_node_that_nobody_closed_leaves_its_files_only_when_it_is_killed(
+    runtime_dir: Path, end: str
+) -> None:
+    """Nor does a forked child take its parent's away: here the parent ends without a word."""
+    ended = subprocess.run(
+        [sys.executable, "-c", UNCLOSED + ENDS[end]], stdout=subprocess.PIPE, text=True
+    )
+    left = {"feed.sock", "feed.lock"} if end in LEFT else set()
+    assert {path.name for path in runtime_dir.iterdir()} == left
+    another = "['feed.lock', 'feed.sock']\n" if end == "closed afterwards" else ""
+    assert ended.stdout == another, "the file of another node was taken away"
+
+
 def test_failed_start_leaves_the_name_free(
     runtime_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
