@@ -48,6 +48,7 @@ class Reading(Receiver, BareHandle):
         "_tail_of_dead",
         "name",
     )
+    transport: str  # how the bytes come here
 
     def __init__(
         self,
@@ -70,6 +71,7 @@ class Reading(Receiver, BareHandle):
         self._is_silent = False
         self._tail_of_dead = -1
         self._adopt(cursor)
+        self._tell("connected", f"stream {name!r} by {self.transport}")
 
     def _adopt(self, cursor: Cursor) -> None:
         self._cursor = cursor

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from typing import Any, Literal
 
 import numpy as np
@@ -11,9 +11,8 @@ from rdmaq import arguments
 from rdmaq._fast import lib
 from rdmaq.stream.batch import Batch
 from rdmaq.stream.batches import Batches
-from rdmaq.stream.cursor import Cursor
 from rdmaq.stream.events import Event
-from rdmaq.stream.reading import OnGap, OnRestart, Reading
+from rdmaq.stream.reading import Reading
 from rdmaq.stream.stats import SubscriptionStats
 from rdmaq.stream.view import View
 
@@ -42,18 +41,6 @@ class Subscription(Reading):
 
     #: How the bytes come here: "shm".
     transport = "shm"
-
-    def __init__(
-        self,
-        name: str,
-        cursor: Cursor,
-        *,
-        on_gap: OnGap,
-        on_restart: OnRestart,
-        attach: Callable[[], Cursor],
-    ) -> None:
-        super().__init__(name, cursor, on_gap=on_gap, on_restart=on_restart, attach=attach)
-        self._tell("connected", f"stream {name!r} by {self.transport}")
 
     # ---- reading ----
 
