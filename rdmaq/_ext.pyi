@@ -20,6 +20,7 @@ class _Lib:
     RQ_NAME_BYTES_MAX: int
     RQ_SCHEMA_BYTES_MAX: int
     RQ_WAIT_SLICE_NS_MAX: int
+    RQ_STALL_NS_MAX: int
     RQ_KIND_MESSAGE: int
     RQ_KIND_RECORDS: int
     RQ_KIND_BLOCKS: int
@@ -44,6 +45,35 @@ class _Lib:
     RQ_CUT_STALLED: int
     RQ_CUT_BAD_CURSOR: int
     RQ_BENCH_PLAIN_HEADER_BYTES: int
+    RQ_LINK_DEPTH_MAX: int
+    RQ_LINK_CREDITS_MAX: int
+    RQ_LINK_WORDS_BYTES: int
+    RQ_REPLICA_BEAT_OFFSET_BYTES: int
+    RQ_REPLICA_FEEDBACK_OFFSET_BYTES: int
+    RQ_TAIL_BY_WRITE: int
+    RQ_TAIL_BY_IMM: int
+    RQ_LINK_OPENING: int
+    RQ_LINK_LIVE: int
+    RQ_LINK_LAGGING: int
+    RQ_LINK_FAILED: int
+    RQ_LINK_CLOSED: int
+    RQ_LINK_CAUSE_COMPLETION: int
+    RQ_LINK_CAUSE_LAGGED: int
+    RQ_LINK_CAUSE_STALLED: int
+    RQ_LINK_CAUSE_REFUSED: int
+    RQ_LINK_CAUSE_NONSENSE: int
+    RQ_LINK_CAUSE_STOPPED: int
+    RQ_LINK_CAUSE_OVERDUE: int
+    RQ_REPLICA_WAITING: int
+    RQ_REPLICA_LIVE: int
+    RQ_REPLICA_SILENT: int
+    RQ_REPLICA_ENDED: int
+    RQ_REPLICA_FAILED: int
+    RQ_REPLICA_STATUS_DEVICE: int
+    RQ_BACKFILL_NOTHING: int
+    RQ_BACKFILL_FRAMES: int
+    RQ_BACKFILL_GAP: int
+    RQ_BACKFILL_REACHED: int
     RQ_ACCESS_READ: int
     RQ_ACCESS_WRITE: int
     RQ_ACCESS_ATOMIC: int
@@ -73,9 +103,7 @@ class _Lib:
     RQ_OUTCOME_OK: int
     RQ_OUTCOME_FAILED: int
     RQ_OUTCOME_FLUSHED: int
-    RQ_OUTCOME_REFUSED: int
     RQ_OUTCOME_UNKNOWN: int
-    RQ_LANE_WAITING_MAX: int
     RQ_CHAIN_PIECE_BYTES_MAX: int
     RQ_CHAIN_ALIGN_BYTES: int
     def rq_descriptor_init(
@@ -292,6 +320,62 @@ class _Lib:
         limit_ns: int,
         /,
     ) -> int: ...
+    def rq_link_open(
+        self,
+        publisher: CData,
+        keeper: CData,
+        pair: CData,
+        setup: CData,
+        link_out: CData,
+        /,
+    ) -> int: ...
+    def rq_link_start(self, link: CData, /) -> int: ...
+    def rq_link_stop(self, link: CData, /) -> int: ...
+    def rq_link_detach(self, link: CData, /) -> int: ...
+    def rq_link_close(self, link: CData, /) -> int: ...
+    def rq_link_read_stats(self, link: CData, out: CData, /) -> None: ...
+    def rq_link_free(self, link: CData, /) -> None: ...
+    def rq_replica_open(self, segment: CData, setup: CData, replica_out: CData, /) -> int: ...
+    def rq_replica_publisher(self, replica: CData, /) -> CData: ...
+    def rq_replica_attach(
+        self,
+        replica: CData,
+        keeper: CData,
+        pair: CData,
+        credit_count: int,
+        /,
+    ) -> int: ...
+    def rq_replica_detach(self, replica: CData, /) -> int: ...
+    def rq_replica_restart(
+        self,
+        replica: CData,
+        generation: int,
+        position: int,
+        sequence: int,
+        /,
+    ) -> int: ...
+    def rq_replica_read_stats(self, replica: CData, out: CData, /) -> None: ...
+    def rq_replica_close(self, replica: CData, /) -> int: ...
+    def rq_replica_free(self, replica: CData, /) -> None: ...
+    def rq_backfill_open(
+        self,
+        descriptor: CData,
+        pair: CData,
+        replica: CData,
+        setup: CData,
+        backfill_out: CData,
+        /,
+    ) -> int: ...
+    def rq_backfill_run(
+        self,
+        backfill: CData,
+        until: int,
+        wait_mode: int,
+        wait_ns: int,
+        report: CData,
+        /,
+    ) -> int: ...
+    def rq_backfill_free(self, backfill: CData, /) -> None: ...
     def rq_area_create(
         self,
         data_bytes: int,
@@ -395,22 +479,6 @@ class _Lib:
     def rq_pair_close(self, pair: CData, /) -> int: ...
     def rq_pair_forget(self, pair: CData, /) -> None: ...
     def rq_pair_free(self, pair: CData, /) -> None: ...
-    def rq_progress_start(self, progress_out: CData, /) -> int: ...
-    def rq_progress_stop(self, progress: CData, /) -> None: ...
-    def rq_lane_open(
-        self,
-        progress: CData,
-        pair: CData,
-        waiting_max: int,
-        lane_out: CData,
-        /,
-    ) -> int: ...
-    def rq_lane_submit(self, lane: CData, ops: CData, op_count: int, /) -> int: ...
-    def rq_lane_grant(self, lane: CData, receive_count: int, /) -> int: ...
-    def rq_lane_take(self, lane: CData, done: CData, done_count_max: int, /) -> int: ...
-    def rq_lane_fd(self, lane: CData, /) -> int: ...
-    def rq_lane_close(self, lane: CData, /) -> int: ...
-    def rq_lane_free(self, lane: CData, /) -> None: ...
     def rq_bench_verbs_ping(
         self,
         pair: CData,

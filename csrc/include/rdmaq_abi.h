@@ -28,6 +28,7 @@
 #define RQ_NAME_BYTES_MAX 192
 #define RQ_SCHEMA_BYTES_MAX 32768
 #define RQ_WAIT_SLICE_NS_MAX 50000000
+#define RQ_STALL_NS_MAX 2000000000 /* how long a lossy sender waits for a link's flush */
 
 /* ---- the segment's descriptor: the first bytes of every segment, never changed ------------- */
 struct rq_descriptor {
@@ -202,13 +203,15 @@ int64_t rq_commit(struct rq_publisher *publisher);
 int64_t rq_abort(struct rq_publisher *publisher);
 /* Waits until a frame of payload_bytes would pass the gate, at most wait_ns. Cuts off readers
  * that stalled past the stream's timeout. 1: open; 0: not yet; -ETIMEDOUT: fewer readers than
- * readers_min for longer than the timeout; -EINTR: a signal came. After 1, 0 and -EINTR the handle
+ * readers_min for longer than the timeout; -ETIME: a lossy stream, and a failed link's NIC has not
+ * let go of the ring for RQ_STALL_NS_MAX; -EINTR: a signal came. After 1, 0 and -EINTR the handle
  * is kept for this thread, and others get -EBUSY, until it sends or gives up. */
 int rq_publisher_wait(struct rq_publisher *publisher, uint64_t payload_bytes, uint64_t wait_ns);
 /* Whoever waited does not come back: others may enter. Nothing, if no wait is to be given up. */
 void rq_publisher_give_up(struct rq_publisher *publisher);
 /* Admits a reader under the publish lock. control_fd_out is the control page (the caller's to
- * close after passing it on); socket_fd takes wake bytes. Returns the slot, or -ENOSPC. */
+ * close after passing it on); socket_fd takes wake bytes. Returns the slot, or -ENOSPC; -EAGAIN: a
+ * replica that was lapped knows where it stands again with the next frame. */
 int rq_publisher_admit(struct rq_publisher *publisher, uint32_t start, uint64_t start_value,
                        int socket_fd, int *control_fd_out, uint64_t *position_out,
                        uint64_t *sequence_out);
@@ -321,6 +324,7 @@ int64_t rq_bench_plain_pong(uint64_t *there, uint64_t *back, const struct rq_ben
 /* cffi: end */
 
 /* A part of the boundary, like what stands above. */
+#include "rdmaq_link.h"
 #include "rdmaq_region.h"
 #include "rdmaq_verbs.h"
 

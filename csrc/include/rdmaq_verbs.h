@@ -29,7 +29,6 @@
 #define RQ_OUTCOME_OK 0
 #define RQ_OUTCOME_FAILED 1  /* status says why; what the peer saw of it is unknown */
 #define RQ_OUTCOME_FLUSHED 2 /* another request failed, or the pair was moved to ERR */
-#define RQ_OUTCOME_REFUSED 4 /* never posted, so nothing of it happened: lanes only, status 0 */
 #define RQ_OUTCOME_UNKNOWN 3 /* its completion never came: it may or may not have happened */
 
 struct rq_cq;
@@ -179,35 +178,6 @@ int rq_pair_close(struct rq_pair *pair);
 void rq_pair_forget(struct rq_pair *pair);
 /* After close or forget. */
 void rq_pair_free(struct rq_pair *pair);
-
-/* ---- progress: one C thread per node posts what waits, and polls --------------------------- */
-#define RQ_LANE_WAITING_MAX 65536
-
-/* Sleeps on the completion channels and never enters Python. */
-struct rq_progress;
-/* A pair that the thread drives: requests wait in it for room, reports for whoever takes them. */
-struct rq_lane;
-
-int rq_progress_start(struct rq_progress **progress_out);
-/* After every lane was closed. */
-void rq_progress_stop(struct rq_progress *progress);
-/* The thread polls the pair's completion queue (which has no other pair, and a channel) from now
- * on: nobody else may. waiting_max: a power of two up to RQ_LANE_WAITING_MAX. */
-int rq_lane_open(struct rq_progress *progress, struct rq_pair *pair, uint32_t waiting_max,
-                 struct rq_lane **lane_out);
-/* Posts at once when nothing waits and the thread is not at it, else queues; one thread at a time.
- * Returns how many were taken: fewer when waiting_max wait or their reports were not taken. What
- * was taken is reported once, in order. */
-int rq_lane_submit(struct rq_lane *lane, const struct rq_op *ops, uint32_t op_count);
-/* As rq_pair_grant; the thread posts what waited for it. */
-int rq_lane_grant(struct rq_lane *lane, uint32_t receive_count);
-/* Takes reports; one thread at a time. 0: none; the descriptor becomes readable with the next. */
-int rq_lane_take(struct rq_lane *lane, struct rq_done *done, uint32_t done_count_max);
-int rq_lane_fd(struct rq_lane *lane);
-/* Gives the completion queue back to its owner, who closes pair and queue as ever. What still
- * waited is reported as refused, by rq_lane_take, until the lane is freed. Idempotent. */
-int rq_lane_close(struct rq_lane *lane);
-void rq_lane_free(struct rq_lane *lane);
 
 /* ---- benchmarks (rdmaq bench verbs): what perftest does, over these calls ------------------- */
 /* All spin; limits are in ns, and what takes longer returns what it got done. -EIO: a request did

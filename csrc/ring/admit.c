@@ -49,7 +49,10 @@ static int take_slot(struct rq_publisher *publisher) {
 static int enlist(struct rq_publisher *publisher, struct rq_admitted *reader, uint32_t start,
                   uint64_t start_value, struct rq_start *begin) {
     rq_publisher_lock(publisher);
-    int slot = rq_handle_is_closing(&publisher->handle) ? -ESHUTDOWN : take_slot(publisher);
+    int is_lost = !publisher->is_fresh && publisher->next_sequence == 0; /* see rq_publisher */
+    int slot = rq_handle_is_closing(&publisher->handle) ? -ESHUTDOWN
+               : is_lost                                ? -EAGAIN
+                                                        : take_slot(publisher);
     if (slot >= 0) {
         rq_find_start(publisher, start, start_value, begin);
         if (RQ_MUTATED(JOIN_RACE)) rq_publisher_unlock(publisher);
@@ -142,9 +145,11 @@ int rq_publisher_close(struct rq_publisher *publisher) {
     rq_handle_wait_idle(&publisher->handle); /* who waits at the gate looks every 50 us */
     rq_publisher_lock(publisher);
     rq_wake_readmit(publisher); /* the end is told to everybody, and at once */
-    rq_write_frame(publisher, RQ_KIND_END, 0, 0, NULL, 0);
-    atomic_store_explicit(&publisher->live->state, RQ_STATE_ENDED, memory_order_release);
-    rq_wake_readers(publisher);
+    if (!publisher->is_replica) {
+        rq_write_frame(publisher, RQ_KIND_END, 0, 0, NULL, 0);
+        atomic_store_explicit(&publisher->live->state, RQ_STATE_ENDED, memory_order_release);
+    }
+    rq_tell(publisher);
     rq_publisher_unlock(publisher);
     return 0;
 }

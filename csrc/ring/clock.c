@@ -77,57 +77,56 @@ uint64_t rq_clock_ns_per_tick_q32(void) { return rate_q32(); }
 
 int rq_clock_kind(void) { return (int)rq_clock_kind_now; }
 
-void rq_clock_publish(struct rq_clock_table *table) {
-    uint64_t ticks = 0, wall_ns = 0;
-    uint64_t q32 = rate_q32();
-    sample_pair(CLOCK_REALTIME, &ticks, &wall_ns);
+void rq_clock_write(struct rq_clock_table *table, const struct rq_clock_line *line) {
     uint32_t seq = atomic_load_explicit(&table->seq, memory_order_relaxed);
     atomic_store_explicit(&table->seq, seq + 1, memory_order_relaxed);
-    /* Pairs with the acquire fence in rq_clock_wall_ns: no new word without the odd number. */
+    /* Pairs with the acquire fence in rq_clock_read: no new word without the odd number. */
     atomic_thread_fence(memory_order_release);
     atomic_store_explicit(&table->kind, rq_clock_kind_now, memory_order_relaxed);
-    atomic_store_explicit(&table->base_ticks, ticks, memory_order_relaxed);
-    atomic_store_explicit(&table->base_wall_ns, wall_ns, memory_order_relaxed);
-    atomic_store_explicit(&table->ns_per_tick_q32, q32, memory_order_relaxed);
-    /* Pairs with the acquire load of seq in rq_clock_wall_ns: the even number comes last. */
+    atomic_store_explicit(&table->base_ticks, line->base_ticks, memory_order_relaxed);
+    atomic_store_explicit(&table->base_wall_ns, line->base_wall_ns, memory_order_relaxed);
+    atomic_store_explicit(&table->ns_per_tick_q32, line->ns_per_tick_q32, memory_order_relaxed);
+    /* Pairs with the acquire load of seq in rq_clock_read: the even number comes last. */
     atomic_store_explicit(&table->seq, seq + 2, memory_order_release);
 }
 
-struct line {
-    uint64_t base_ticks, base_wall_ns, q32;
-};
+void rq_clock_publish(struct rq_clock_table *table) {
+    struct rq_clock_line line = {.ns_per_tick_q32 = rate_q32()};
+    sample_pair(CLOCK_REALTIME, &line.base_ticks, &line.base_wall_ns);
+    rq_clock_write(table, &line);
+}
 
 /* A writer that was killed in the middle leaves an odd number for ever: hence the bound. */
-static int read_line(const struct rq_clock_table *table, struct line *line) {
+int rq_clock_read(const struct rq_clock_table *table, struct rq_clock_line *line) {
     for (int tries = 0; tries < 1000; tries++) {
         uint32_t before = atomic_load_explicit(&table->seq, memory_order_acquire);
         uint32_t kind = atomic_load_explicit(&table->kind, memory_order_relaxed);
         line->base_ticks = atomic_load_explicit(&table->base_ticks, memory_order_relaxed);
         line->base_wall_ns = atomic_load_explicit(&table->base_wall_ns, memory_order_relaxed);
-        line->q32 = atomic_load_explicit(&table->ns_per_tick_q32, memory_order_relaxed);
+        line->ns_per_tick_q32 = atomic_load_explicit(&table->ns_per_tick_q32, memory_order_relaxed);
         atomic_thread_fence(memory_order_acquire);
         uint32_t after = atomic_load_explicit(&table->seq, memory_order_relaxed);
         if (before == after && (before & 1) == 0)
-            return before != 0 && kind == rq_clock_kind_now && line->q32 != 0;
+            return before != 0 && kind == rq_clock_kind_now && line->ns_per_tick_q32 != 0;
         rq_cpu_relax();
     }
     return 0;
 }
 
 uint64_t rq_clock_wall_ns(const struct rq_clock_table *table, uint64_t ticks) {
-    struct line line;
-    if (!read_line(table, &line)) return 0;
+    struct rq_clock_line line;
+    if (!rq_clock_read(table, &line)) return 0;
     if (ticks >= line.base_ticks)
-        return line.base_wall_ns + rq_ticks_ns(ticks - line.base_ticks, line.q32);
-    return line.base_wall_ns - rq_ticks_ns(line.base_ticks - ticks, line.q32);
+        return line.base_wall_ns + rq_ticks_ns(ticks - line.base_ticks, line.ns_per_tick_q32);
+    return line.base_wall_ns - rq_ticks_ns(line.base_ticks - ticks, line.ns_per_tick_q32);
 }
 
 uint64_t rq_clock_ticks_at(const struct rq_clock_table *table, uint64_t wall_ns) {
-    struct line line;
-    if (!read_line(table, &line)) return 0;
+    struct rq_clock_line line;
+    if (!rq_clock_read(table, &line)) return 0;
     uint64_t distance_ns =
         wall_ns >= line.base_wall_ns ? wall_ns - line.base_wall_ns : line.base_wall_ns - wall_ns;
-    unsigned __int128 distance = ((unsigned __int128)distance_ns << 32) / line.q32;
+    unsigned __int128 distance = ((unsigned __int128)distance_ns << 32) / line.ns_per_tick_q32;
     if (wall_ns < line.base_wall_ns)
         return distance > line.base_ticks ? 0 : line.base_ticks - (uint64_t)distance;
     return distance > UINT64_MAX - line.base_ticks ? UINT64_MAX

@@ -34,6 +34,15 @@ static inline uint64_t rq_ns_ticks(uint64_t ns) {
 
 /* Writes the table under its seqlock. Must be called by one thread only. */
 void rq_clock_publish(struct rq_clock_table *table);
+/* The line of a table, and of a table that shall have another's line. Lines of other hosts bear
+ * ticks of their own, whose kind does not matter here. */
+struct rq_clock_line {
+    uint64_t base_ticks;
+    uint64_t base_wall_ns;
+    uint64_t ns_per_tick_q32; /* not 0 */
+};
+int rq_clock_read(const struct rq_clock_table *table, struct rq_clock_line *out);
+void rq_clock_write(struct rq_clock_table *table, const struct rq_clock_line *line);
 /* Reads it; 0 when the writer died in the middle or the table is of another clock. */
 uint64_t rq_clock_wall_ns(const struct rq_clock_table *table, uint64_t ticks);
 /* The inverse, for a start by time. */

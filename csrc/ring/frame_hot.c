@@ -36,6 +36,22 @@ static int header_is_sane(const struct rq_reader *reader, const struct rq_frame_
     }
 }
 
+/* A replica that jumped, and nothing came since: no frame tells what was missed. */
+static int restart(struct rq_reader *reader) {
+    struct rq_live *live = reader->live;
+    uint64_t sequence = atomic_load_explicit(&live->restart_sequence, memory_order_acquire);
+    uint64_t position = atomic_load_explicit(&live->restart_bytes, memory_order_acquire);
+    uint64_t tail = atomic_load_explicit(&live->tail_bytes, memory_order_acquire);
+    if (sequence == 0 || position != tail || reader->next_sequence == 0) return 0;
+    /* Pairs with the fence in rq_replica_restart: both are of one jump. */
+    atomic_thread_fence(memory_order_acquire);
+    if (atomic_load_explicit(&live->restart_sequence, memory_order_relaxed) != sequence) return 0;
+    reader->cursor = position;
+    reader->is_lapped = 0;
+    if (sequence > reader->next_sequence) reader->hole_end = sequence;
+    return 1;
+}
+
 /* Restarts at the oldest indexed frame that is intact and has a little room before the writer
  * reaches it. The entry is a hint: believed only after the frame it names passes the guard rule
  * and bears that position and sequence. */
@@ -65,13 +81,14 @@ static int resync(struct rq_reader *reader) {
             return 1;
         }
     }
-    return 0;
+    return restart(reader);
 }
 
-/* The first message's sequence may be the publisher's choice, made after we joined. */
+/* The first message's sequence may be the publisher's choice, made after we joined. In a replica
+ * its owner tells it, who may come later than the NIC: 0 until then. */
 static int learn_origin(struct rq_reader *reader, uint64_t tail) {
     reader->next_sequence = rq_reader_next_sequence(reader, tail);
-    return reader->next_sequence != 0 ? 0 : -EBADMSG;
+    return reader->next_sequence != 0;
 }
 
 /* How many messages at the frame's beginning are not to be delivered; count when none are. */
@@ -131,6 +148,8 @@ static int is_early(const struct rq_reader *reader, const struct rq_frame_header
     return wall_ns != 0 && wall_ns < reader->deliver_from_ns;
 }
 
+#define BEGIN_LATER 2
+
 /* Before the first message: 1 when the frame at the cursor may hold it, 0: look again, -EBADMSG.
  * Frames that are too early are passed over, and it is remembered how far: should we be lapped, all
  * that was missed from there on counts as lost, since nobody can tell how much of it was early. */
@@ -146,7 +165,7 @@ static int begin(struct rq_reader *reader, uint64_t tail) {
         pass_over(reader, &peeked.header);
         return 0;
     }
-    return learn_origin(reader, tail) == 0 ? 1 : -EBADMSG;
+    return learn_origin(reader, tail) ? 1 : BEGIN_LATER;
 }
 
 int rq_peek_frame(struct rq_reader *reader, struct rq_peeked *peeked) {
@@ -162,6 +181,7 @@ int rq_peek_frame(struct rq_reader *reader, struct rq_peeked *peeked) {
             continue;
         }
         int loaded = reader->next_sequence != 0 ? 1 : begin(reader, tail);
+        if (loaded == BEGIN_LATER) return RQ_PEEK_NOTHING;
         if (loaded > 0) loaded = load_frame(reader, peeked, tail);
         if (loaded < 0) return loaded;
         if (loaded == 0) continue;

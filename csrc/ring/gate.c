@@ -25,21 +25,33 @@ static void look_at_cursor(struct rq_publisher *publisher, struct rq_admitted *r
     /* Pairs with the release store in rq_reader_advance: the reader has finished with the bytes
      * below its cursor before we write over them. */
     uint64_t cursor = atomic_load_explicit(&reader->control->cursor_bytes, memory_order_acquire);
-    if (RQ_UNLESS(CURSOR_RUNS_BACK, cursor < reader->cursor_seen) || cursor > publisher->tail)
+    uint64_t tail = publisher->tail;
+    if (publisher->is_replica) /* a reader may see the NIC's tail before we do */
+        tail = atomic_load_explicit(&publisher->live->tail_bytes, memory_order_acquire);
+    if (RQ_UNLESS(CURSOR_RUNS_BACK, cursor < reader->cursor_seen) || cursor > tail)
         cut_off(publisher, reader, RQ_CUT_BAD_CURSOR);
     else
         reader->cursor_seen = cursor;
 }
 
 static uint32_t gating_count(const struct rq_publisher *publisher) {
-    uint32_t count = 0;
+    uint32_t count = rq_taps_gating(publisher);
     for (uint32_t i = 0; i < publisher->reader_count; i++)
         count += publisher->readers[i]->is_gating != 0;
     return count;
 }
 
+uint64_t rq_gate_least_cursor(struct rq_publisher *publisher, uint64_t most) {
+    for (uint32_t i = 0; i < publisher->reader_count; i++) {
+        struct rq_admitted *reader = publisher->readers[i];
+        if (reader->is_gating) look_at_cursor(publisher, reader);
+        if (reader->is_gating && reader->cursor_seen < most) most = reader->cursor_seen;
+    }
+    return most;
+}
+
 int rq_gate_refresh(struct rq_publisher *publisher, uint64_t frame_bytes) {
-    uint64_t limit_bytes = UINT64_MAX;
+    uint64_t limit_bytes = rq_taps_limit(publisher);
     uint64_t room_bytes = rq_room_bytes(&publisher->segment) - RQ_END_RESERVE_BYTES;
     for (uint32_t i = 0; i < publisher->reader_count; i++) {
         struct rq_admitted *reader = publisher->readers[i];
@@ -72,6 +84,20 @@ static void cut_off_stalled(struct rq_publisher *publisher, uint64_t frame_bytes
         else if (has_passed(reader->moved_ticks, now_ticks, timeout_ticks))
             cut_off(publisher, reader, RQ_CUT_STALLED);
     }
+    for (uint32_t i = 0; i < publisher->tap_count; i++) {
+        struct rq_tap *tap = publisher->taps[i];
+        uint64_t cursor = atomic_load_explicit(&tap->cursor_bytes, memory_order_relaxed);
+        if (cursor != tap->cursor_seen || cursor + room_bytes >= publisher->tail + frame_bytes)
+            tap->moved_ticks = now_ticks;
+        else if (has_passed(tap->moved_ticks, now_ticks, timeout_ticks))
+            tap->cut_off(tap);
+        tap->cursor_seen = cursor;
+    }
+}
+
+/* Lossy: the one thing it waits for is a flush, which whoever ends the link sees to. */
+static int is_unflushed_too_long(const struct rq_publisher *publisher, uint64_t now_ticks) {
+    return has_passed(publisher->blocked_since_ticks, now_ticks, rq_ns_ticks(RQ_STALL_NS_MAX));
 }
 
 /* Too few readers for longer than the timeout: counted from when they became too few. */
@@ -91,15 +117,20 @@ static int try_gate(struct rq_publisher *publisher, uint64_t frame_bytes) {
     uint64_t now_ticks = rq_now_ticks(); /* under the lock, as the stamps of who is admitted */
     for (uint32_t i = 0; i < publisher->reader_count; i++)
         cursors_before[i] = publisher->readers[i]->cursor_seen;
-    int is_open = rq_gate_is_open(publisher, frame_bytes);
+    int is_open = rq_gate_is_open(publisher, frame_bytes), is_hopeless = 0;
     if (!is_open) {
-        cut_off_stalled(publisher, frame_bytes, cursors_before, now_ticks);
+        rq_serve_taps(publisher);
+        if (publisher->segment.is_reliable)
+            cut_off_stalled(publisher, frame_bytes, cursors_before, now_ticks);
         is_open = rq_gate_is_open(publisher, frame_bytes);
     }
-    int is_hopeless = !is_open && is_too_few_too_long(publisher, now_ticks);
+    if (!is_open)
+        is_hopeless = publisher->segment.is_reliable ? is_too_few_too_long(publisher, now_ticks)
+                                                     : is_unflushed_too_long(publisher, now_ticks);
     rq_publisher_unlock(publisher);
     if (is_open) return 1;
-    return is_hopeless ? -ETIMEDOUT : 0;
+    if (!is_hopeless) return 0;
+    return publisher->segment.is_reliable ? -ETIMEDOUT : -ETIME;
 }
 
 static void begin_stall(struct rq_publisher *publisher, uint64_t now_ticks) {
@@ -108,6 +139,7 @@ static void begin_stall(struct rq_publisher *publisher, uint64_t now_ticks) {
     rq_publisher_lock(publisher);
     for (uint32_t i = 0; i < publisher->reader_count; i++)
         publisher->readers[i]->moved_ticks = now_ticks;
+    for (uint32_t i = 0; i < publisher->tap_count; i++) publisher->taps[i]->moved_ticks = now_ticks;
     rq_count(&publisher->live->counters.stalls, 1);
     rq_publisher_unlock(publisher);
 }

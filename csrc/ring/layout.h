@@ -105,12 +105,16 @@ struct rq_live {
     alignas(128) _Atomic uint64_t ledger_count;
     alignas(128) struct rq_clock_table clock;
     alignas(128) struct rq_counters counters;
+    alignas(128) _Atomic uint64_t restart_bytes; /* a replica: where it went on after a jump, */
+    _Atomic uint64_t restart_sequence;           /* and the sequence there, or 0 */
 };
 _Static_assert(offsetof(struct rq_live, heartbeat_ticks) == 256, "format 1");
 _Static_assert(offsetof(struct rq_live, wake_seq) == 512, "format 1");
 _Static_assert(offsetof(struct rq_live, ledger_count) == 640, "format 1");
 _Static_assert(offsetof(struct rq_live, clock) == 768, "format 1");
 _Static_assert(offsetof(struct rq_live, counters) == 896, "format 1");
+_Static_assert(offsetof(struct rq_live, restart_bytes) == 1024, "format 1");
+_Static_assert(sizeof(struct rq_live) <= RQ_REPLICA_BEAT_OFFSET_BYTES, "the NIC's words follow");
 _Static_assert(RQ_LEDGER_ENTRIES * sizeof(struct rq_ledger_entry) <= RQ_OFFSET_UNIT_BYTES,
                "the ledger has one unit");
 

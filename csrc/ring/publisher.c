@@ -12,7 +12,7 @@ int rq_publisher_open(struct rq_segment *segment, uint64_t first_sequence, uint6
     if (publisher == NULL) return -ENOMEM;
     publisher->segment = *segment;
     publisher->live = segment->live;
-    publisher->tail = segment->capacity_bytes;
+    publisher->tail = publisher->origin = segment->capacity_bytes;
     publisher->next_sequence = first_sequence;
     publisher->is_fresh = 1;
     publisher->gate_limit_bytes = segment->is_reliable ? 0 : UINT64_MAX;
@@ -34,7 +34,9 @@ int rq_publisher_open(struct rq_segment *segment, uint64_t first_sequence, uint6
 int rq_publisher_enter(struct rq_publisher *publisher) {
     int error = rq_handle_enter(&publisher->handle);
     if (error != 0) return error;
-    if (publisher->is_claimed) {
+    if (publisher->is_replica) {
+        error = -EROFS;
+    } else if (publisher->is_claimed) {
         error = -EALREADY;
     } else if (publisher->waiter != 0) {
         if (publisher->waiter == rq_this_thread())
@@ -54,7 +56,7 @@ static int64_t publish(struct rq_publisher *publisher, uint32_t kind, uint32_t m
     if (rq_gate_is_open(publisher, rq_frame_bytes(payload_bytes))) {
         sequence = (int64_t)publisher->next_sequence;
         rq_write_frame(publisher, kind, message_count, sequence_count, payload, payload_bytes);
-        rq_wake_readers(publisher);
+        rq_tell(publisher);
     }
     rq_publisher_unlock(publisher);
     return sequence;
@@ -178,7 +180,7 @@ int64_t rq_send_gap(struct rq_publisher *publisher, uint64_t first, uint64_t las
             rq_write_ledger(publisher, first, last);
             rq_count(&publisher->live->counters.gaps, 1);
             rq_write_frame(publisher, RQ_KIND_GAP, 0, last - first + 1, &payload, sizeof(payload));
-            rq_wake_readers(publisher);
+            rq_tell(publisher);
             sequence = (int64_t)first;
         }
         rq_publisher_unlock(publisher);
@@ -238,7 +240,7 @@ static int64_t end_claim(struct rq_publisher *publisher, int is_commit) {
                                  (uint32_t)(payload_bytes / record_bytes), payload_bytes);
             else
                 rq_write_claimed(publisher, RQ_KIND_MESSAGE, 1, payload_bytes);
-            rq_wake_readers(publisher);
+            rq_tell(publisher);
         }
     }
     rq_publisher_unlock(publisher);

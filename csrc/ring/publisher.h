@@ -4,6 +4,7 @@
 
 #include "ring/clock.h"
 #include "ring/handle.h"
+#include "ring/keeper.h"
 #include "ring/mutation.h"
 #include "ring/segment.h"
 
@@ -23,7 +24,20 @@ struct rq_admitted {
     int is_deferred; /* nobody looks at its `waiting` before the keeper does */
 };
 
-struct rq_keeper;
+#define RQ_TAPS_MAX 256u
+#define RQ_TAP_GONE UINT64_MAX /* no NIC reads our bytes for it any more, nor ever will */
+
+/* Somebody else who takes what is published: a link (csrc/link) is one. */
+struct rq_tap {
+    /* Something was published, or is waited for. Never waits itself; under the publish lock. */
+    void (*serve)(struct rq_tap *tap, uint64_t tail);
+    /* It stood in a reliable publisher's way for too long; under the publish lock. */
+    void (*cut_off)(struct rq_tap *tap);
+    _Atomic uint64_t flushed_bytes; /* below it no NIC reads; it only grows */
+    _Atomic uint64_t cursor_bytes;  /* reliable: below it no reader of the other side does */
+    uint64_t cursor_seen;           /* gate.c: where it was, and when it last moved */
+    uint64_t moved_ticks;
+};
 
 struct rq_publisher {
     struct rq_segment segment; /* a copy: one pointer less on the hot path */
@@ -40,6 +54,12 @@ struct rq_publisher {
     _Atomic uint32_t *waiting[RQ_READERS_MAX]; /* packed, for the scan at each publish */
     struct rq_admitted *readers[RQ_READERS_MAX];
     uint64_t slots_used[RQ_READERS_MAX / 64];
+    uint32_t tap_count;
+    uint32_t tap_first; /* who is served first: each in turn */
+    struct rq_tap *taps[RQ_TAPS_MAX];
+    int is_replica; /* a NIC writes the segment: nothing is sent here. Then `tail` is what its owner
+                       has seen, and next_sequence 0 where he lost count */
+    uint64_t origin; /* the first position that ever was */
 
     uint64_t timeout_ns;
     uint32_t readers_min;
@@ -88,9 +108,23 @@ void rq_write_ledger(struct rq_publisher *publisher, uint64_t first, uint64_t la
  * between two slices of its wait. */
 int rq_publisher_enter(struct rq_publisher *publisher);
 
+/* tap.c. *position: 0 for the tail, else where the other side's tail stands; its readers' least
+ * cursor, or 0, counts in a reliable stream. Where it begins comes back, and the sequence there (0:
+ * the stream has none yet). -ESTALE: behind by more than half the capacity, but not lapped: it must
+ * catch up by itself first. */
+int rq_publisher_add_tap(struct rq_publisher *publisher, struct rq_tap *tap, uint64_t *position,
+                         uint64_t cursor, uint64_t *sequence_out);
+void rq_publisher_remove_tap(struct rq_publisher *publisher, struct rq_tap *tap);
+/* Must be called with the publish lock held. */
+void rq_serve_taps(struct rq_publisher *publisher);
+uint64_t rq_taps_limit(const struct rq_publisher *publisher);
+uint32_t rq_taps_gating(const struct rq_publisher *publisher);
+
 /* gate.c */
 uint64_t rq_this_thread(void);
 int rq_gate_refresh(struct rq_publisher *publisher, uint64_t frame_bytes);
+/* The least cursor of the readers who gate; `most` when none does. Under the publish lock. */
+uint64_t rq_gate_least_cursor(struct rq_publisher *publisher, uint64_t most);
 
 static inline int rq_gate_is_open(struct rq_publisher *publisher, uint64_t frame_bytes) {
     if (publisher->tail + frame_bytes <= publisher->gate_limit_bytes) return 1;
@@ -104,8 +138,6 @@ int rq_wake_reader(struct rq_publisher *publisher, uint32_t reader_number); /* 1
 void rq_wake_everybody(struct rq_live *live);
 /* The keeper's part: makes up for deferred wakes that are due. Returns how many are not yet. */
 uint32_t rq_wake_deferred(struct rq_publisher *publisher);
-/* keeper.c: a wake was deferred. No lock, and no system call unless the keeper sleeps. */
-void rq_keeper_ring(struct rq_keeper *keeper);
 #ifdef RQ_STEPPED
 void rq_keeper_step(struct rq_keeper *keeper); /* one turn of the keeper's thread, and its rest */
 #endif
@@ -127,6 +159,12 @@ static inline void rq_wake_readers(struct rq_publisher *publisher) {
     RQ_STEP();
     if (RQ_MUTATED(PUBLISHER_FENCE_GONE)) /* the tail was still in the store buffer */
         atomic_store_explicit(&publisher->live->tail_bytes, publisher->tail, memory_order_release);
+}
+
+/* After a frame: whoever waits for it here, and the links. */
+static inline void rq_tell(struct rq_publisher *publisher) {
+    rq_wake_readers(publisher);
+    if (publisher->tap_count != 0) rq_serve_taps(publisher);
 }
 
 #endif

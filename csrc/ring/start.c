@@ -7,6 +7,8 @@
 #include "ring/publisher.h"
 #include "ring/start.h"
 
+#define TRIES_MAX 16 /* a replica: until the NIC is not faster */
+
 static struct rq_frame_header header_at(const struct rq_publisher *publisher, uint64_t position) {
     struct rq_frame_header header;
     memcpy(&header, rq_at(&publisher->segment, position), sizeof(header));
@@ -16,11 +18,23 @@ static struct rq_frame_header header_at(const struct rq_publisher *publisher, ui
 /* The first position that a reader could still read whole, by the guard rule. An open claim has
  * passed the gate already: a reader that begins behind it does not hold it back. */
 static uint64_t oldest_valid(const struct rq_publisher *publisher) {
-    uint64_t origin = publisher->segment.capacity_bytes;
+    uint64_t tail = publisher->tail;
     uint64_t room_bytes = rq_room_bytes(&publisher->segment) - RQ_END_RESERVE_BYTES;
     if (RQ_UNLESS(CLAIM_FORGOTTEN, publisher->is_claimed))
         room_bytes -= rq_frame_bytes(publisher->claimed_bytes);
-    return publisher->tail - origin <= room_bytes ? origin : publisher->tail - room_bytes;
+    if (publisher->is_replica) { /* the NIC does not wait for us: some way ahead of it */
+        tail = atomic_load_explicit(&publisher->live->tail_bytes, memory_order_acquire);
+        room_bytes -= publisher->segment.guard_bytes;
+    }
+    return tail - publisher->origin <= room_bytes ? publisher->origin : tail - room_bytes;
+}
+
+/* A replica's frames may be written over while we look at them: the guard rule, afterwards. */
+static int was_intact(const struct rq_publisher *publisher, uint64_t position) {
+    if (!publisher->is_replica) return 1;
+    atomic_thread_fence(memory_order_acquire);
+    uint64_t tail = atomic_load_explicit(&publisher->live->tail_bytes, memory_order_acquire);
+    return tail - position <= rq_room_bytes(&publisher->segment);
 }
 
 /* What is asked for: which frames come before it. Both grow along the ring. */
@@ -94,22 +108,24 @@ static void begin_live(const struct rq_publisher *publisher, struct rq_start *ou
     out->sequence = publisher->is_fresh ? 0 : publisher->next_sequence;
 }
 
-void rq_find_start(const struct rq_publisher *publisher, uint32_t start, uint64_t value,
-                   struct rq_start *out) {
+/* 0: the NIC was faster. */
+static int find_start(const struct rq_publisher *publisher, uint32_t start, uint64_t value,
+                      struct rq_start *out) {
     begin_live(publisher, out);
-    if (start == RQ_START_LIVE || publisher->is_fresh) return;
+    if (start == RQ_START_LIVE || publisher->is_fresh) return 1;
+    if (publisher->indexed_stride == UINT64_MAX) return 1; /* a replica to which nothing came */
     if (start == RQ_START_SEQUENCE && value >= publisher->next_sequence) {
         out->sequence = value; /* what comes before it was not asked for */
-        return;
+        return 1;
     }
     struct wanted wanted = {.start = start, .value = value};
     if (start == RQ_START_WALL_NS) wanted.value = rq_clock_ticks_at(&publisher->live->clock, value);
     struct found before = {0}, from = {0};
-    if (!oldest_indexed(publisher, &from)) return;
+    if (!oldest_indexed(publisher, &from)) return 1;
     int is_any_before = last_before(publisher, &wanted, &before);
     int is_exact = is_any_before && before.position >= from.position;
     uint64_t position = is_exact ? before.position : from.position;
-    uint64_t sequence = 0;
+    uint64_t sequence = 0, first_looked_at = position;
     while (position < publisher->tail) {
         struct rq_frame_header header = header_at(publisher, position);
         sequence = header.sequence;
@@ -121,7 +137,8 @@ void rq_find_start(const struct rq_publisher *publisher, uint32_t start, uint64_
         if (!is_early) break;
         position += rq_frame_bytes(header.payload_bytes);
     }
-    if (position >= publisher->tail) return; /* everything is older: live */
+    if (!was_intact(publisher, first_looked_at)) return 0;
+    if (position >= publisher->tail) return 1; /* everything is older: live */
     out->position = position;
     out->sequence = sequence;
     /* Too old: the reader declares what lies between as overrun. Never more than existed. */
@@ -134,4 +151,12 @@ void rq_find_start(const struct rq_publisher *publisher, uint32_t start, uint64_
          * be missed in silence, so from the earliest that could be. */
         out->sequence = is_any_before ? before.sequence : origin_sequence;
     }
+    return 1;
+}
+
+void rq_find_start(const struct rq_publisher *publisher, uint32_t start, uint64_t value,
+                   struct rq_start *out) {
+    for (int tries = 0; tries < TRIES_MAX; tries++)
+        if (find_start(publisher, start, value, out)) return;
+    begin_live(publisher, out);
 }

@@ -11,7 +11,7 @@
 #include <infiniband/verbs.h>
 #include <stdint.h>
 
-enum { FAKE_QUEUE_MAX = 256, FAKE_CQ_MAX = 8192, FAKE_INLINE_MAX = 64 };
+enum { FAKE_QUEUE_MAX = 256, FAKE_CQ_MAX = 8192, FAKE_INLINE_MAX = 64, FAKE_REGIONS_MAX = 64 };
 
 struct fake_request {
     uint64_t wr_id;
@@ -25,7 +25,17 @@ struct fake_request {
     int is_signalled;
     int is_inline;
     int is_fenced;
+    uint64_t moved[4];                     /* wire.c: pieces that were moved, bit by bit */
     uint8_t inline_bytes[FAKE_INLINE_MAX]; /* taken when it was posted, where it carries bytes */
+};
+
+struct fake_qp;
+
+/* wire.c's part in it, when the test has one. */
+struct fake_wire {
+    void (*note)(const struct fake_request *request);
+    void (*move_rest)(struct fake_request *request);
+    int (*is_cut)(const struct fake_qp *qp); /* nothing arrives at the peer any more */
 };
 
 struct fake_cq {
@@ -51,6 +61,8 @@ struct fake_qp {
     struct ibv_wc late[2 * FAKE_QUEUE_MAX]; /* completed, not yet in the completion queue */
     uint32_t late_first, late_count;
     int is_in_error;
+    int is_destroyed;
+    const struct fake_wire *wire;        /* NULL, or: bytes move piece by piece, see wire.h */
     uint32_t lost;                       /* completions that never came */
     uint32_t refuse_after, refuse_error; /* the next chain is torn: 0 error, not */
     int refuse_hides_bad_wr;

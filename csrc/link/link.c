@@ -1,0 +1,239 @@
+/* A link's beginning and end, and its part of the keeper's turns. */
+#include "link/link.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#define FEEDBACK_NS 20000u
+#define OVERDUE_NS 10000000000u
+
+static struct rq_link *link_of(struct rq_duty *duty) {
+    return (struct rq_link *)((char *)duty - offsetof(struct rq_link, duty));
+}
+
+/* ---- the keeper's turns ---- */
+
+/* What a thread that must not wait left to be told. */
+static void tell(struct rq_link *link) {
+    if (!atomic_exchange_explicit(&link->is_event_due, 0, memory_order_acq_rel)) return;
+    if (atomic_load_explicit(&link->state, memory_order_acquire) == RQ_LINK_FAILED &&
+        link->modify_qp != NULL) {
+        struct ibv_qp_attr attributes = {.qp_state = IBV_QPS_ERR};
+        link->modify_qp(link->pair->qp, &attributes, IBV_QP_STATE);
+    }
+    if (link->setup.event_fd >= 0) eventfd_write(link->setup.event_fd, 1);
+}
+
+static uint32_t work(struct rq_duty *duty) {
+    struct rq_link *link = link_of(duty);
+    uint64_t flushed = atomic_load_explicit(&link->tap.flushed_bytes, memory_order_relaxed);
+    uint32_t count = 0;
+    if (rq_link_take_turn(link)) {
+        do {
+            count += rq_link_run(link);
+        } while (!rq_link_end_turn(link));
+    }
+    tell(link);
+    uint64_t look_ticks = atomic_load_explicit(&link->look_ticks, memory_order_relaxed);
+    uint64_t now_ticks = rq_now_ticks();
+    duty->nap_ns = look_ticks == UINT64_MAX ? UINT64_MAX
+                   : look_ticks > now_ticks ? rq_clock_ticks_to_ns(look_ticks - now_ticks)
+                                            : 0;
+    if (flushed != RQ_TAP_GONE && link->setup.event_fd >= 0 &&
+        atomic_load_explicit(&link->tap.flushed_bytes, memory_order_relaxed) == RQ_TAP_GONE)
+        eventfd_write(link->setup.event_fd, 1); /* failed before, and flushed now */
+    return count;
+}
+
+static int arm(struct rq_duty *duty) {
+    struct rq_link *link = link_of(duty);
+    if (atomic_load_explicit(&link->tap.flushed_bytes, memory_order_relaxed) == RQ_TAP_GONE)
+        return 0;
+    int result = rq_cq_arm(link->pair->cq);
+    if (result < 0 && result != -EBUSY)
+        rq_link_fail(link, RQ_LINK_CAUSE_REFUSED, (uint32_t)-result, 0);
+    return result == 1 || result == -EBUSY; /* busy: the sender is polling */
+}
+
+static void clear(struct rq_duty *duty) { rq_cq_clear(link_of(duty)->pair->cq); }
+
+/* Tail and sequence of one moment, which only the publish lock gives. */
+void rq_link_set_beat(struct rq_link *link) {
+    struct rq_publisher *publisher = link->publisher;
+    if (atomic_load_explicit(&link->is_beat_due, memory_order_acquire)) return; /* not sent yet */
+    rq_publisher_lock(publisher);
+    uint64_t tail = publisher->tail;
+    uint64_t sequence = publisher->is_fresh ? 0 : publisher->next_sequence;
+    rq_publisher_unlock(publisher);
+    atomic_store_explicit(&link->beat_tail_bytes, tail, memory_order_relaxed);
+    atomic_store_explicit(&link->beat_sequence, sequence, memory_order_relaxed);
+    atomic_store_explicit(&link->is_beat_due, 1, memory_order_release);
+}
+
+/* Every request completes within the retries' time, or its completion was lost, or the device
+ * is. */
+static void look_at_clock(struct rq_link *link) {
+    uint64_t reported = atomic_load_explicit(&link->pair->reported, memory_order_relaxed);
+    uint64_t now_ticks = rq_now_ticks();
+    if (reported != link->reported_seen || rq_pair_outstanding(link->pair) == 0)
+        link->progress_ticks = now_ticks;
+    else if (now_ticks - link->progress_ticks > rq_ns_ticks(link->setup.overdue_ns))
+        rq_link_fail(link, RQ_LINK_CAUSE_OVERDUE, 0, 0);
+    link->reported_seen = reported;
+}
+
+static void beat(struct rq_duty *duty, int is_sync) {
+    (void)is_sync;
+    rq_link_set_beat(link_of(duty));
+    look_at_clock(link_of(duty));
+    work(duty);
+}
+
+/* ---- opening ---- */
+
+static int is_power_of_two(uint32_t value) { return value != 0 && (value & (value - 1)) == 0; }
+
+static int check(const struct rq_publisher *publisher, const struct rq_pair *pair,
+                 const struct rq_link_setup *setup) {
+    int is_imm = setup->tail_mode == RQ_TAIL_BY_IMM;
+    if (publisher->is_replica || setup->generation == 0 || setup->depth == 0 ||
+        setup->depth > RQ_LINK_DEPTH_MAX || setup->tail_mode > RQ_TAIL_BY_IMM)
+        return -EINVAL;
+    if (setup->words_address == 0 || setup->words_address % alignof(struct rq_link_words) != 0)
+        return -EINVAL;
+    if (is_imm &&
+        (!is_power_of_two(setup->credit_count) || setup->credit_count > RQ_LINK_CREDITS_MAX))
+        return -EINVAL;
+    if (pair->send_count_max < RQ_CHAIN_REQUESTS * setup->depth + RQ_LINK_EXTRA_REQUESTS)
+        return -EINVAL;
+    if (pair->request_bytes_max < publisher->segment.guard_bytes) return -EMSGSIZE;
+    return 0;
+}
+
+static void prepare(struct rq_link *link, struct rq_publisher *publisher, struct rq_keeper *keeper,
+                    struct rq_pair *pair, const struct rq_link_setup *setup) {
+    int is_imm = setup->tail_mode == RQ_TAIL_BY_IMM;
+    link->tap.serve = rq_link_serve;
+    link->tap.cut_off = rq_link_cut_off;
+    link->duty = (struct rq_duty){
+        .work = work, .arm = arm, .clear = clear, .beat = beat, .fd = -1, .nap_ns = UINT64_MAX};
+    if (pair->cq->get_event != NULL) link->duty.fd = pair->cq->cq->channel->fd;
+    link->publisher = publisher;
+    link->keeper = keeper;
+    link->pair = pair;
+    link->segment = publisher->segment;
+    link->words = (struct rq_link_words *)(uintptr_t)setup->words_address;
+    link->setup = *setup;
+    if (setup->overdue_ns == 0) link->setup.overdue_ns = OVERDUE_NS;
+    if (setup->feedback_ns == 0) link->setup.feedback_ns = FEEDBACK_NS;
+    link->modify_qp =
+        (int (*)(struct ibv_qp *, struct ibv_qp_attr *, int))(uintptr_t)setup->modify_qp;
+    link->index_stride_shift = publisher->index_stride_shift;
+    link->wants_feedback = is_imm || publisher->segment.is_reliable;
+    atomic_store_explicit(&link->state, RQ_LINK_OPENING, memory_order_relaxed);
+    atomic_store_explicit(&link->look_ticks, UINT64_MAX, memory_order_relaxed);
+    if (is_imm)
+        atomic_store_explicit(&link->credits_granted, setup->credit_count, memory_order_relaxed);
+}
+
+int rq_link_open(struct rq_publisher *publisher, struct rq_keeper *keeper, struct rq_pair *pair,
+                 const struct rq_link_setup *setup, struct rq_link **link_out) {
+    *link_out = NULL;
+    int error = check(publisher, pair, setup);
+    if (error != 0) return error;
+    struct rq_link *link = aligned_alloc(_Alignof(struct rq_link), sizeof(*link));
+    if (link == NULL) return -ENOMEM;
+    memset(link, 0, sizeof(*link));
+    prepare(link, publisher, keeper, pair, setup);
+    uint64_t position = setup->position, sequence = 0;
+    error = rq_publisher_add_tap(publisher, &link->tap, &position, setup->cursor, &sequence);
+    if (error == 0) {
+        link->start_bytes = position;
+        link->start_sequence = sequence;
+        link->acknowledged = position;
+        atomic_store_explicit(&link->sent, position, memory_order_relaxed);
+        if (keeper != NULL) error = rq_keeper_take_on(keeper, &link->duty);
+        if (error != 0) rq_publisher_remove_tap(publisher, &link->tap);
+    }
+    if (error != 0) {
+        free(link);
+        return error;
+    }
+    /* Not before: a refused one may be opened again with the same pair. */
+    if (setup->tail_mode == RQ_TAIL_BY_IMM) rq_pair_grant(pair, setup->credit_count);
+    *link_out = link;
+    return 0;
+}
+
+int rq_link_start(struct rq_link *link) {
+    uint32_t state = RQ_LINK_OPENING;
+    if (!atomic_compare_exchange_strong_explicit(&link->state, &state, RQ_LINK_LIVE,
+                                                 memory_order_acq_rel, memory_order_relaxed))
+        return state == RQ_LINK_LIVE || state == RQ_LINK_LAGGING ? 0 : -ESHUTDOWN;
+    rq_link_ring(link);
+    return 0;
+}
+
+/* ---- ending ---- */
+
+void rq_link_cut_off(struct rq_tap *tap) {
+    rq_link_fail((struct rq_link *)tap, RQ_LINK_CAUSE_STALLED, 0, 0);
+}
+
+int rq_link_stop(struct rq_link *link) {
+    rq_link_fail(link, RQ_LINK_CAUSE_STOPPED, 0, 0);
+    return 0;
+}
+
+int rq_link_detach(struct rq_link *link) {
+    rq_link_stop(link);
+    if (link->keeper != NULL && !link->is_released) rq_keeper_release(link->keeper, &link->duty);
+    link->is_released = 1;
+    while (!rq_link_take_turn(link)) sched_yield(); /* a sender may be inside: it never waits */
+    link->is_detached = 1;
+    while (!rq_link_end_turn(link)) {
+    }
+    return 0;
+}
+
+int rq_link_close(struct rq_link *link) {
+    if (atomic_load_explicit(&link->state, memory_order_acquire) == RQ_LINK_CLOSED) return 0;
+    rq_link_detach(link);
+    atomic_store_explicit(&link->tap.flushed_bytes, RQ_TAP_GONE, memory_order_release);
+    rq_publisher_remove_tap(link->publisher, &link->tap);
+    atomic_store_explicit(&link->state, RQ_LINK_CLOSED, memory_order_release);
+    return 0;
+}
+
+void rq_link_free(struct rq_link *link) { free(link); }
+
+void rq_link_read_stats(struct rq_link *link, struct rq_link_stats *out) {
+    const struct rq_link_tallies *tallies = &link->tallies;
+    uint64_t tail = atomic_load_explicit(&link->segment.live->tail_bytes, memory_order_relaxed);
+    uint64_t flushed = atomic_load_explicit(&link->tap.flushed_bytes, memory_order_acquire);
+    *out = (struct rq_link_stats){
+        .start_bytes = link->start_bytes,
+        .start_sequence = link->start_sequence,
+        .sent_bytes = atomic_load_explicit(&link->sent, memory_order_acquire),
+        .flushed_bytes = flushed,
+        .cursor_bytes = atomic_load_explicit(&link->tap.cursor_bytes, memory_order_acquire),
+        .lag_bytes = flushed == RQ_TAP_GONE || tail < flushed ? 0 : tail - flushed,
+        .lag_bytes_max = rq_tally_of(&tallies->lag_bytes_max),
+        .chains = rq_tally_of(&tallies->chains),
+        .writes = rq_tally_of(&tallies->writes),
+        .reads = rq_tally_of(&tallies->reads),
+        .bytes = rq_tally_of(&tallies->bytes),
+        .starved = rq_tally_of(&tallies->starved),
+        .credits_granted = rq_tally_of(&link->credits_granted),
+        .credits_used = rq_tally_of(&link->credits_used),
+        .heartbeats = rq_tally_of(&tallies->heartbeats),
+        .state = atomic_load_explicit(&link->state, memory_order_acquire),
+        .cause = atomic_load_explicit(&link->cause, memory_order_acquire),
+        .status = atomic_load_explicit(&link->status, memory_order_relaxed),
+        .vendor_error = atomic_load_explicit(&link->vendor_error, memory_order_relaxed),
+        .outstanding = link->is_detached ? 0 : rq_pair_outstanding(link->pair),
+        .is_flushed = flushed == RQ_TAP_GONE,
+        .generation = link->setup.generation,
+    };
+}

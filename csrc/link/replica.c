@@ -1,0 +1,249 @@
+/* A replica's beginning and end, and its owner's part of the keeper's turns. */
+#include "link/replica.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+
+#define SILENT_NS 1000000000u
+#define NAP_NS_MIN 20000u
+#define NAP_NS_MAX 1000000u
+
+static struct rq_replica *replica_of(struct rq_duty *duty) {
+    return (struct rq_replica *)((char *)duty - offsetof(struct rq_replica, duty));
+}
+
+/* ---- the keeper's turns ---- */
+
+static void tell(const struct rq_replica *replica, uint32_t before) {
+    if (before != atomic_load_explicit(&replica->state, memory_order_relaxed) &&
+        replica->setup.event_fd >= 0)
+        eventfd_write(replica->setup.event_fd, 1);
+}
+
+/* A tail that comes by itself makes no event: the thread looks again after ever longer naps. */
+static uint32_t work(struct rq_duty *duty) {
+    struct rq_replica *replica = replica_of(duty);
+    uint32_t before = atomic_load_explicit(&replica->state, memory_order_relaxed);
+    uint32_t count = rq_replica_look(replica);
+    tell(replica, before);
+    if (count != 0) replica->nap_ns = NAP_NS_MIN;
+    int is_told = duty->fd >= 0 && !replica->publisher->segment.is_reliable;
+    duty->nap_ns = is_told ? UINT64_MAX : replica->nap_ns;
+    return count;
+}
+
+static int arm(struct rq_duty *duty) {
+    struct rq_replica *replica = replica_of(duty);
+    if (atomic_load_explicit(&replica->state, memory_order_relaxed) == RQ_REPLICA_FAILED) return 0;
+    int result = rq_cq_arm(replica->pair->cq);
+    if (result < 0 && result != -EBUSY) rq_replica_fail(replica, RQ_REPLICA_STATUS_DEVICE);
+    return result > 0;
+}
+
+static void clear(struct rq_duty *duty) { rq_cq_clear(replica_of(duty)->pair->cq); }
+
+static void slept(struct rq_duty *duty) {
+    struct rq_replica *replica = replica_of(duty);
+    if (2 * replica->nap_ns <= replica->setup.nap_ns_max) replica->nap_ns *= 2;
+}
+
+static void beat(struct rq_duty *duty, int is_sync) {
+    (void)is_sync;
+    work(duty); /* silence is noticed here at the latest */
+}
+
+/* ---- opening ---- */
+
+int rq_replica_open(struct rq_segment *segment, const struct rq_replica_setup *setup,
+                    struct rq_replica **replica_out) {
+    *replica_out = NULL;
+    if (!segment->is_writable || setup->generation == 0 ||
+        setup->position < segment->capacity_bytes || setup->position % RQ_FRAME_ALIGN_BYTES != 0)
+        return -EINVAL;
+    struct rq_replica *replica = calloc(1, sizeof(*replica));
+    if (replica == NULL) return -ENOMEM;
+    int error = rq_publisher_open(segment, 1, 0, 0, &replica->publisher);
+    if (error != 0) {
+        free(replica);
+        return error;
+    }
+    struct rq_publisher *publisher = replica->publisher;
+    struct rq_live *live = segment->live;
+    replica->live = live;
+    replica->beat = rq_beat_of(live);
+    replica->feedback = rq_feedback_of(live);
+    replica->setup = *setup;
+    if (setup->silent_ns == 0) replica->setup.silent_ns = SILENT_NS;
+    if (setup->nap_ns_max == 0) replica->setup.nap_ns_max = NAP_NS_MAX;
+    replica->nap_ns = NAP_NS_MIN;
+    replica->duty = (struct rq_duty){
+        .work = work, .arm = arm, .clear = clear, .slept = slept, .beat = beat, .fd = -1};
+    publisher->is_replica = 1;
+    publisher->origin = publisher->tail = setup->position;
+    publisher->next_sequence = setup->sequence;
+    publisher->is_fresh = setup->sequence == 0;
+    replica->told = setup->position;
+    atomic_store_explicit(&replica->state, RQ_REPLICA_WAITING, memory_order_relaxed);
+    atomic_store_explicit(&live->origin_bytes, setup->position, memory_order_relaxed);
+    atomic_store_explicit(&live->origin_sequence, setup->sequence, memory_order_relaxed);
+    atomic_store_explicit(&replica->feedback->cursor_bytes, setup->position, memory_order_relaxed);
+    atomic_store_explicit(&live->tail_bytes, setup->position, memory_order_release);
+    rq_replica_lives(replica);
+    *replica_out = replica;
+    return 0;
+}
+
+struct rq_publisher *rq_replica_publisher(struct rq_replica *replica) { return replica->publisher; }
+
+/* ---- a link comes and goes ---- */
+
+int rq_replica_attach(struct rq_replica *replica, struct rq_keeper *keeper, struct rq_pair *pair,
+                      uint32_t credit_count) {
+    if (replica->is_attached) return -EALREADY;
+    if (pair != NULL && (credit_count == 0 || credit_count > RQ_LINK_CREDITS_MAX ||
+                         credit_count > pair->receive_count_max))
+        return -EINVAL;
+    replica->duty.fd = -1;
+    if (pair != NULL) {
+        int posted = rq_pair_post_receives(pair, credit_count);
+        if (posted != (int)credit_count) return posted < 0 ? posted : -ENOSPC;
+        if (pair->cq->get_event != NULL) replica->duty.fd = pair->cq->cq->channel->fd;
+    }
+    replica->pair = pair;
+    replica->receives_posted = credit_count;
+    atomic_store_explicit(&replica->feedback->credits,
+                          (uint64_t)replica->setup.generation << 32 | credit_count,
+                          memory_order_release);
+    rq_replica_lives(replica);
+    replica->is_attached = 1;
+    replica->keeper = keeper;
+    if (keeper == NULL) return 0;
+    rq_keeper_add(keeper, replica->publisher);
+    int error = rq_keeper_take_on(keeper, &replica->duty);
+    if (error != 0) {
+        rq_keeper_remove(keeper, replica->publisher);
+        replica->is_attached = 0;
+    }
+    return error;
+}
+
+uint64_t rq_replica_detach(struct rq_replica *replica) {
+    if (replica->is_attached && replica->keeper != NULL) {
+        rq_keeper_release(replica->keeper, &replica->duty);
+        rq_keeper_remove(replica->keeper, replica->publisher);
+    }
+    replica->is_attached = 0;
+    replica->keeper = NULL;
+    replica->pair = NULL;
+    uint64_t tail = atomic_load_explicit(&replica->live->tail_bytes, memory_order_acquire);
+    while (rq_replica_notice(replica, tail) != 0) { /* what arrived at last */
+    }
+    return replica->told;
+}
+
+/* So far that every reader knows itself lapped. */
+static void jump(struct rq_replica *replica, uint64_t position, uint64_t sequence) {
+    struct rq_publisher *publisher = replica->publisher;
+    struct rq_live *live = replica->live;
+    rq_publisher_lock(publisher);
+    publisher->tail = replica->told = position;
+    publisher->next_sequence = sequence;
+    publisher->is_fresh = 0;
+    rq_replica_set_restart(live, position, sequence);
+    atomic_store_explicit(&live->tail_bytes, position, memory_order_release);
+    rq_wake_readers(publisher);
+    rq_publisher_unlock(publisher);
+}
+
+int rq_replica_restart(struct rq_replica *replica, uint32_t generation, uint64_t position,
+                       uint64_t sequence) {
+    uint64_t jump_bytes = position - replica->told;
+    if (replica->is_attached) return -EALREADY;
+    if (replica->is_nonsense) return -EBADMSG;
+    if (generation == 0 || generation == replica->setup.generation || position < replica->told ||
+        position % RQ_FRAME_ALIGN_BYTES != 0 ||
+        (jump_bytes != 0 && jump_bytes <= rq_room_bytes(&replica->publisher->segment)))
+        return -EINVAL;
+    replica->setup.generation = generation;
+    atomic_store_explicit(&replica->feedback->credits, (uint64_t)generation << 32,
+                          memory_order_release);
+    atomic_store_explicit(&replica->state, RQ_REPLICA_WAITING, memory_order_release);
+    replica->is_begun = 0;
+    if (jump_bytes != 0) jump(replica, position, sequence);
+    return 0;
+}
+
+/* Heartbeats as far as it goes: they say nothing, and the frame behind them bears a sequence that
+ * is not due. In bursts, for the readers' sake. */
+static void bridge(struct rq_replica *replica, uint64_t position) {
+    struct rq_publisher *publisher = replica->publisher;
+    while (replica->told != position) {
+        uint64_t end = replica->told + publisher->segment.guard_bytes;
+        if (end > position) end = position;
+        atomic_thread_fence(memory_order_release); /* as begin_burst in publish_hot.c */
+        for (uint64_t at = replica->told; at != end; at += RQ_FRAME_HEADER_BYTES) {
+            struct rq_frame_header header = {.position = at,
+                                             .sequence = publisher->next_sequence,
+                                             .ticks = rq_now_ticks(),
+                                             .kind_count = RQ_KIND_HEARTBEAT};
+            memcpy(rq_at(&publisher->segment, at), &header, sizeof(header));
+        }
+        atomic_store_explicit(&replica->live->tail_bytes, end, memory_order_release);
+        while (rq_replica_notice(replica, end) != 0) {
+        }
+    }
+}
+
+void rq_replica_skip_to(struct rq_replica *replica, uint64_t position, uint64_t sequence) {
+    if (position - replica->told > rq_room_bytes(&replica->publisher->segment))
+        jump(replica, position, sequence); /* every reader knows itself lapped */
+    else
+        bridge(replica, position);
+}
+
+/* ---- ending ---- */
+
+int rq_replica_close(struct rq_replica *replica) {
+    if (replica->is_attached) return -EALREADY;
+    return rq_publisher_close(replica->publisher);
+}
+
+void rq_replica_free(struct rq_replica *replica) {
+    if (replica == NULL) return;
+    rq_publisher_free(replica->publisher);
+    free(replica);
+}
+
+void rq_replica_read_stats(struct rq_replica *replica, struct rq_replica_stats *out) {
+    const struct rq_replica_tallies *tallies = &replica->tallies;
+    struct rq_publisher_stats readers;
+    rq_publisher_read_stats(replica->publisher, &readers);
+    rq_publisher_lock(replica->publisher);
+    uint64_t tail = atomic_load_explicit(&replica->live->tail_bytes, memory_order_acquire);
+    uint64_t cursor = rq_gate_least_cursor(replica->publisher, tail);
+    rq_publisher_unlock(replica->publisher);
+    uint64_t life_ticks = atomic_load_explicit(&replica->life_ticks, memory_order_relaxed);
+    uint64_t now_ticks = rq_now_ticks();
+    *out = (struct rq_replica_stats){
+        .tail_bytes = tail,
+        .seen_bytes = readers.tail_bytes,
+        .next_sequence = readers.next_sequence,
+        .cursor_bytes = cursor,
+        .frames = rq_tally_of(&tallies->frames),
+        .messages = rq_tally_of(&tallies->messages),
+        .bytes = rq_tally_of(&tallies->bytes),
+        .wakes = readers.wakes,
+        .lapped = rq_tally_of(&tallies->lapped),
+        .receives = rq_tally_of(&tallies->receives),
+        .heartbeats = rq_tally_of(&tallies->heartbeats),
+        .life_age_ns = now_ticks > life_ticks ? rq_clock_ticks_to_ns(now_ticks - life_ticks) : 0,
+        .publisher_tail = atomic_load_explicit(&replica->publisher_tail, memory_order_relaxed),
+        .publisher_ticks = atomic_load_explicit(&replica->publisher_ticks, memory_order_relaxed),
+        .state = atomic_load_explicit(&replica->state, memory_order_acquire),
+        .status = atomic_load_explicit(&replica->status, memory_order_relaxed),
+        .reader_count = readers.reader_count,
+        .readers_cut_off = readers.readers_cut_off,
+        .generation = replica->setup.generation,
+    };
+}

@@ -1,0 +1,95 @@
+/* Links at a publisher: joining and leaving, being served, and how far they let the writer go. */
+#include "ring/publisher.h"
+
+int rq_publisher_add_tap(struct rq_publisher *publisher, struct rq_tap *tap, uint64_t *position,
+                         uint64_t cursor, uint64_t *sequence_out) {
+    const struct rq_segment *segment = &publisher->segment;
+    int error = 0;
+    rq_publisher_lock(publisher);
+    uint64_t tail = publisher->tail, lag_bytes = tail - *position;
+    const struct rq_frame_header *header =
+        (const struct rq_frame_header *)rq_at(segment, *position);
+    *sequence_out = publisher->is_fresh ? 0 : publisher->next_sequence;
+    if (rq_handle_is_closing(&publisher->handle)) {
+        error = -ESHUTDOWN;
+    } else if (publisher->tap_count == RQ_TAPS_MAX) {
+        error = -ENOSPC;
+    } else if (*position == 0 || lag_bytes == 0) {
+        *position = tail;
+    } else if (*position > tail || *position < segment->capacity_bytes ||
+               *position % RQ_FRAME_ALIGN_BYTES != 0) {
+        error = -EINVAL;
+    } else if (lag_bytes > rq_room_bytes(segment)) {
+        *position = tail; /* gone, and so far that every reader there knows itself lapped */
+    } else if (lag_bytes > segment->capacity_bytes / 2) {
+        error = -ESTALE;
+    } else if (header->position != *position) {
+        error = -EINVAL; /* inside a frame */
+    } else {
+        *sequence_out = header->sequence;
+    }
+    if (error == 0) {
+        atomic_store_explicit(&tap->flushed_bytes, *position, memory_order_relaxed);
+        if (cursor == 0 || cursor > *position) cursor = *position;
+        atomic_store_explicit(&tap->cursor_bytes, cursor, memory_order_relaxed);
+        tap->moved_ticks = rq_now_ticks();
+        tap->cursor_seen = cursor;
+        publisher->taps[publisher->tap_count++] = tap;
+        publisher->gate_limit_bytes = 0; /* ask again at the next frame */
+    }
+    rq_publisher_unlock(publisher);
+    return error;
+}
+
+void rq_publisher_remove_tap(struct rq_publisher *publisher, struct rq_tap *tap) {
+    rq_publisher_lock(publisher);
+    for (uint32_t i = 0; i < publisher->tap_count; i++) {
+        if (publisher->taps[i] != tap) continue;
+        publisher->taps[i] = publisher->taps[--publisher->tap_count];
+        publisher->gate_limit_bytes =
+            publisher->segment.is_reliable || publisher->tap_count ? 0 : UINT64_MAX;
+        break;
+    }
+    rq_publisher_unlock(publisher);
+}
+
+void rq_serve_taps(struct rq_publisher *publisher) {
+    uint32_t count = publisher->tap_count;
+    if (++publisher->tap_first >= count) publisher->tap_first = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t number = publisher->tap_first + i;
+        struct rq_tap *tap = publisher->taps[number < count ? number : number - count];
+        tap->serve(tap, publisher->tail);
+    }
+}
+
+/*
+ * Source protection. A NIC reads again what it must retransmit, so no byte is written over before
+ * the chain that covers it is flushed, nor while it is still to be sent. The word only grows, and
+ * is never "none" while a chain may come, so a limit that was reckoned from an older value is too
+ * low at worst: writer and poster need no other agreement.
+ */
+uint64_t rq_taps_limit(const struct rq_publisher *publisher) {
+    uint64_t limit_bytes = UINT64_MAX;
+    for (uint32_t i = 0; i < publisher->tap_count; i++) {
+        const struct rq_tap *tap = publisher->taps[i];
+        /* Pairs with the release store in link_hot.c: the NIC read those bytes before. */
+        uint64_t flushed = atomic_load_explicit(&tap->flushed_bytes, memory_order_acquire);
+        if (flushed == RQ_TAP_GONE) continue;
+        flushed += publisher->segment.capacity_bytes - RQ_END_RESERVE_BYTES;
+        if (flushed < limit_bytes) limit_bytes = flushed;
+        if (!publisher->segment.is_reliable) continue;
+        uint64_t cursor = atomic_load_explicit(&tap->cursor_bytes, memory_order_acquire) +
+                          rq_room_bytes(&publisher->segment) - RQ_END_RESERVE_BYTES;
+        if (cursor < limit_bytes) limit_bytes = cursor;
+    }
+    return limit_bytes;
+}
+
+uint32_t rq_taps_gating(const struct rq_publisher *publisher) {
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < publisher->tap_count; i++)
+        count += atomic_load_explicit(&publisher->taps[i]->flushed_bytes, memory_order_relaxed) !=
+                 RQ_TAP_GONE;
+    return count;
+}
