@@ -16,7 +16,15 @@ import pytest
 import rdmaq
 from rdmaq._fast import ffi, lib
 from tests.conformance.child import Child
-from tests.conformance.rig import Link, Transport, eventually, message_of, take, take_messages
+from tests.conformance.rig import (
+    PATIENCE_SECONDS,
+    Link,
+    Transport,
+    eventually,
+    message_of,
+    take,
+    take_messages,
+)
 from tests.conformance.test_full import NEVER_SECONDS, fill, running
 from tests.conformance.waits import WAITS, Wait, main_thread_id
 
@@ -35,12 +43,15 @@ def interrupt_when(condition: Callable[[], bool]) -> Iterator[list[str]]:
 
     Gives the waiting C functions that were called after the signal.
     """
-    done, sent = threading.Event(), threading.Event()
+    done, sent, in_vain = threading.Event(), threading.Event(), threading.Event()
     late: list[str] = []
 
     def body() -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
         while not done.is_set():
-            if condition():
+            if time.monotonic() > deadline:
+                in_vain.set()
+            if in_vain.is_set() or condition():
                 os.kill(os.getpid(), signal.SIGINT)
                 sent.set()
                 return
@@ -63,6 +74,7 @@ def interrupt_when(condition: Callable[[], bool]) -> Iterator[list[str]]:
         sys.setprofile(None)
         done.set()
         thread.join()
+    assert not in_vain.is_set(), "the call was never where it should wait"
 
 
 @contextmanager

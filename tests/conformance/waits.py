@@ -108,7 +108,7 @@ def _sending(how: str) -> Callable[[Link], Wait]:
 def _subscribing(link: Link) -> Wait:
     return Wait(
         call=lambda: link.subscribe("later", timeout=NEVER_SECONDS),
-        within=("_attach",),
+        within=("taken",),
         handle=link.peer,
         go_on=lambda: link.publish("later"),
     )
