@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Transport = Literal["auto", "shm", "verbs"]
 TRANSPORTS = ("auto", "shm", "verbs")
+# A node listens for its own host before it answers others: who has described itself is there. But
+# cloned virtual machines bear one boot id, so a node of another host may be looked for in vain.
+_HELLO_SECONDS_MAX = 1.0
 
 
 def describe(where: HostPort, credentials: Credentials | None, *, timeout: float) -> Description:
@@ -68,7 +71,8 @@ def find(
     cause: BaseException | None = None
     if transport != "verbs":
         link = LocalLink(str(where), description.identity.local_name, allow_uids)
-        reason = _no_shm(description, link, max(0.0, deadline - time.monotonic()))
+        patience = min(_HELLO_SECONDS_MAX, deadline - time.monotonic())
+        reason = _no_shm(description, link, max(0.0, patience))
         if not reason:
             return link
         reasons.append(f"not by shared memory, since {reason}")

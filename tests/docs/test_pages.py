@@ -19,7 +19,7 @@ from tests.docs import pages
 
 PAGES = pages.names()
 # `fragment`: compiled and looked at, not run. `file=NAME`: run by test_tutorial.py, and by
-# tests/rdma/test_verbs_tutorial.py where there are RDMA devices.
+# tests/rdma/ (test_verbs_tutorial.py, test_two_hosts.py) where there are RDMA devices.
 MARKS = re.compile(r"|fragment|file=\w+\.py")
 LANGUAGES = {"python", "console", "json", "yaml", "c", "java", "text", ""}
 COMMANDS: dict[str, click.Command] = {"rdmaq": rdmaq_command, "rdmaq-md": rdmaq_md}
@@ -37,7 +37,7 @@ def test_blocks_run_or_are_marked(name: str) -> None:
         if block.language == "python":
             assert MARKS.fullmatch(block.mark), f"{block.place}: mark {block.mark!r}"
             if block.mark.startswith("file="):
-                runs = ("docs/tutorial.md", "docs/verbs.md")
+                runs = ("docs/tutorial.md", "docs/verbs.md", "docs/two-hosts.md")
                 assert name in runs, f"{block.place}: nobody runs it"
 
 
