@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from rdmaq import errors
@@ -58,6 +59,7 @@ class VerbsLink:
         self._where, self._credentials, self._settings = where, credentials, settings
         self.check_wanted: Callable[[], None] = _wanted
         self._lock = threading.Lock()
+        self._is_closed = False
         self._outlet = Outlet(choice, where.host)
         try:
             self._base: CallingSession | None = dial(self._call, self._outlet, settings=settings)
@@ -163,9 +165,16 @@ class VerbsLink:
         """Ends its own connection; regions and tables have theirs, and live on."""
         with self._lock:
             base, self._base = self._base, None
+        if self._is_closed:
+            return
+        self._is_closed = True
         if base is not None:
             base.close()
         self._outlet.let_go()
+
+    def __del__(self) -> None:
+        with suppress(Exception):  # its making failed, or the interpreter ends
+            self.close()
 
     def _check_offered(self, description: Description, name: str, kind: str) -> None:
         regions = description.regions

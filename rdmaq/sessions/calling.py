@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from rdmaq.verbs.pair import Pair
 
 SETTINGS = PairSettings(receive_depth=0)
+_TELL_SECONDS_MAX = 2.0
 _GOOD = Probed(write_arrived=True, read_arrived=True)
 
 
@@ -171,7 +171,7 @@ class CallingSession(Handle):
         )
 
     def _ask_again(self) -> Description:
-        client = self._call(2.0)
+        client = self._call(_TELL_SECONDS_MAX)
         try:
             return client.describe()[0]
         finally:
@@ -198,12 +198,26 @@ class CallingSession(Handle):
             self._is_closed = True
         self.pair.close()
         self._probe.memory.close()
-        if not sys.is_finalizing():
-            client = self._call(2.0)
-            with suppress(RdmaqError):  # gone, or it ended the session by itself
-                client.disconnect(self._name)
-            client.close()
+        # In a thread: a garbage collector may have called us, inside of anything that holds a lock.
+        telling = threading.Thread(target=self._tell, name="rdmaq-disconnect", daemon=True)
+        with suppress(RuntimeError):  # the interpreter ends: no more threads
+            telling.start()
+            telling.join(_TELL_SECONDS_MAX)
         self._outlet.let_go()
+
+    def _tell(self) -> None:
+        with suppress(RdmaqError):  # it is gone, or ended the session by itself
+            client = self._call(_TELL_SECONDS_MAX)
+            try:
+                client.disconnect(self._name)
+            finally:
+                client.close()
+
+    def __enter__(self) -> CallingSession:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def forget(self) -> None:
         """In a forked child: the parent's objects are kept by their own handles."""
