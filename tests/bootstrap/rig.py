@@ -14,6 +14,8 @@ from typing import Any
 import grpc
 
 from rdmaq import Credentials, certs
+from rdmaq.bootstrap import bootstrap_pb2 as pb
+from rdmaq.bootstrap import wire
 from rdmaq.bootstrap.extra import SERVICE
 from rdmaq.bootstrap.messages import (
     ConnectAsk,
@@ -190,3 +192,8 @@ def refusal(port: int, method: str, packet: bytes, **options: Any) -> tuple[str,
     except grpc.RpcError as error:
         return error.code().name, str(error.details())
     raise AssertionError("it was answered")
+
+
+def wire_limits() -> pb.Limits:
+    """`LIMITS` as they travel."""
+    return wire.connect_request(ASK, bytes(64), "1").pair.limits

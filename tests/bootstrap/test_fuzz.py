@@ -24,8 +24,9 @@ from rdmaq.bootstrap.messages import (
 )
 from rdmaq.bootstrap.server import Server
 from rdmaq.errors import BootstrapError
+from rdmaq.sessions import attributes
 from tests.bootstrap import rig
-from tests.bootstrap.rig import ASK, OWN_PROOF, PROOF, Backend, serving
+from tests.bootstrap.rig import ASK, OWN_PROOF, PAIR, PROOF, Backend, serving
 from tests.bootstrap.test_security import check_serves
 
 METHODS = ("Describe", "Connect", "Confirm", "Disconnect")
@@ -109,6 +110,7 @@ def check_pair(pair: PairAttributes) -> None:
     assert any(pair.gid) or pair.lid
     assert max(pair.initiator_depth, pair.responder_depth) <= 255
     assert pair.receives <= 1 << 24
+    assert attributes.to_address(pair).gid.packed == pair.gid
 
 
 @settings(max_examples=3000)
@@ -149,3 +151,49 @@ def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) ->
             check_pair(value.pair)
             assert value.agreed == ASK.pair.limits.common(value.pair.limits)
             assert all(0 < key.length_bytes <= 1 << 40 for key in value.keys)
+
+
+NUMBERS = st.sampled_from([0, 1, 2, 3, 4, 16, 255, 256, 1024, 4096, 1 << 16, 1 << 24, 2**32 - 1])
+GIDS = st.sampled_from([b"", bytes(15), bytes(16), b"\xff" * 16, PAIR.gid, bytes(17)])
+PLACES = st.sampled_from([0, 1, 4096, 2**63, 2**64 - 257, 2**64 - 256, 2**64 - 1])
+NAMES = st.sampled_from(["", "n", "book", "x" * 192, "x" * 193, "a\nb"])
+
+
+@settings(max_examples=2000)
+@given(
+    pair=st.builds(
+        pb.PairAttributes,
+        qp_num=NUMBERS,
+        psn=NUMBERS,
+        gid=GIDS,
+        lid=NUMBERS,
+        link_layer=st.integers(-1, 3),
+        gid_kind=st.integers(-1, 4),
+        initiator_depth=NUMBERS,
+        responder_depth=NUMBERS,
+        receives=NUMBERS,
+        limits=st.just(rig.wire_limits()),
+    ),
+    regions=st.lists(NAMES, max_size=4),
+    address=PLACES,
+    key=NUMBERS,
+)
+def test_any_numbers_in_a_well_formed_connect_are_bounded_or_refused(
+    pair: pb.PairAttributes, regions: list[str], address: int, key: int
+) -> None:
+    """Random bytes seldom get so far: these are messages in order with numbers at their edges."""
+    request = pb.ConnectRequest(
+        version=wire.version("1"),
+        challenge=bytes(64),
+        pair=pair,
+        regions=regions,
+        probe_address=address,
+        probe_key=key,
+    )
+    try:
+        ask = wire.ask_from(pb.ConnectRequest.FromString(request.SerializeToString()))
+    except BootstrapError:
+        return
+    check_pair(ask.pair)
+    assert all(0 < len(name.encode()) <= 192 for name in ask.regions)
+    assert 0 < ask.probe.address < (1 << 64) - 256

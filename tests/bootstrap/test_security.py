@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -177,16 +178,57 @@ def test_oversized_request_is_refused() -> None:
         check_serves(server.port)
 
 
-def test_what_is_no_grpc_at_all_does_not_disturb() -> None:
-    """Bytes at the port, and two hundred connections that say nothing."""
-    with serving() as (server, _):
-        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(200)]
+@pytest.fixture
+def many_files() -> Iterator[None]:
+    """Two ends of a thousand connections are this process's."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = SILENT_COUNT * 2 + 500
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+SILENT_COUNT = 1000
+
+
+@pytest.mark.usefixtures("many_files")
+def test_thousand_connections_that_never_speak_leave_a_legitimate_peer_undisturbed() -> None:
+    """Half open at the level of TCP: some end within a TLS handshake, some sent garbage.
+
+    A peer gets all the way meanwhile; the server hangs up on all of them within its own time.
+    """
+    folder = rig.certificates()
+    with serving(rig.node_credentials(folder)) as (server, backend):
+        silent = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(SILENT_COUNT)]
         try:
-            silent[0].sendall(os.urandom(4096))
-            check_serves(server.port)
+            for sock in silent[:50]:
+                sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")  # half a ClientHello
+            for sock in silent[50:100]:
+                sock.sendall(os.urandom(512))
+            for _ in range(3):
+                check_serves(server.port, rig.peer_credentials(folder))
+            for sock in silent:
+                sock.settimeout(60)
+                assert is_at_its_end(sock), "the server keeps who never speaks"
         finally:
             for sock in silent:
                 sock.close()
+        check_serves(server.port, rig.peer_credentials(folder))
+        assert backend.connected == set()
+        assert server.sessions.counts()[:2] == (0, 0)
+
+
+def is_at_its_end(sock: socket.socket) -> bool:
+    """Whether the other side hung up; what it said before does not matter."""
+    try:
+        while sock.recv(4096):
+            pass
+    except ConnectionResetError:
+        pass
+    except TimeoutError:
+        return False
+    return True
 
 
 def test_replayed_connect_is_refused() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 import rdmaq
-from rdmaq import verbs
 from rdmaq.peer_verbs import VerbsLink
 from rdmaq.region.grant import ARRAY
 from rdmaq.rig.fixtures import RdmaWire
@@ -60,8 +60,9 @@ def read_words(session: CallingSession, count: int = 10) -> list[int]:
         return [int(word) for word in np.frombuffer(bytes(own.buffer), "<i8")]
 
 
-def raw_pair(wire: RdmaWire, stack: Any) -> tuple[verbs.Pair, verbs.Domain]:
-    """A queue pair of the right end's with a domain of its own, not connected yet."""
-    device = stack.enter_context(verbs.open(interface=wire.right.interface))
-    domain = stack.enter_context(device.domain())
-    return stack.enter_context(domain.pair(verbs.PairSettings(timeout=13, retry_count=1))), domain
+def patiently(condition: Callable[[], object], what: str) -> None:
+    """Returns as soon as it is true; a look costs a process, and a node takes seconds."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS} s for {what} in vain"
+        time.sleep(0.1)
