@@ -38,7 +38,7 @@ def gather(machine: Machine) -> dict[str, Any]:
             "page_bytes": machine.meminfo("Hugepagesize"),
         },
         "packages": {name: machine.package(name) or None for name in PACKAGES},
-        "ports": [_port(machine, port) for port in machine.ports()],
+        "ports": [_port(machine, port) for port in machine.ports],
         "transports": transports(machine),
         "settings": [
             {
@@ -99,7 +99,7 @@ def transports(machine: Machine) -> dict[str, Any]:
         *kernel.check_devices(machine),
         *(opened.check_open(machine) if machine.is_real else ()),
     ]
-    active = [port for port in machine.ports() if port.is_active]
+    active = [port for port in machine.ports if port.is_active]
     if not active:
         verbs += ports.check_ports(machine)
     elif not any(port.gids for port in active):

@@ -44,7 +44,7 @@ def check_firewall(machine: Machine, peer: Address | None = None) -> Iterator[Fi
     """
     ends = list(_software_ends(machine))
     if not ends:
-        if machine.ports():
+        if machine.ports:
             yield fine("firewall", "packets of hardware devices meet no rule of this host")
         return
     chains, why_not = _rules(machine)
@@ -73,7 +73,7 @@ def check_firewall(machine: Machine, peer: Address | None = None) -> Iterator[Fi
 
 def _software_ends(machine: Machine) -> Iterator[tuple[str, Address]]:
     """Interface and address of each GID of a software device, as rdma_rxe makes them."""
-    for port in machine.ports():
+    for port in machine.ports:
         # Such a device says which interface it was made on; an adapter has no such file.
         if port.is_active and machine.text(f"sys/class/infiniband/{port.device}/parent"):
             for gid in port.gids:

@@ -13,6 +13,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 from rdmaq.doctor import kernel_clock
@@ -24,9 +25,9 @@ _CAP_IPC_LOCK = 1 << 14  # linux/capability.h
 _PROGRAM_SECONDS_MAX = 10.0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Machine:
-    """One machine.
+    """One machine; ports are looked at once, so take a new one for a new look.
 
     Attributes:
         root: below which /proc, /sys, /dev and /usr stand.
@@ -70,8 +71,9 @@ class Machine:
         """Whether this process may read a file."""
         return os.access(self.root / path, os.R_OK)
 
+    @cached_property
     def ports(self) -> list[Port]:
-        """Its RDMA ports."""
+        """Its RDMA ports: a table of GIDs may have a thousand files."""
         return devices.ports(self.root / "sys/class")
 
     def interface_is_up(self, name: str) -> bool:

@@ -13,8 +13,8 @@ RUNTIME_FOLDER = Symptom(
     name="runtime-folder",
     check="shm",
     level=BAD,
-    words="{why}",
-    cure="{cure}",
+    words="processes of this host cannot meet: {why}",
+    cure="set RDMAQ_RUNTIME_DIR to a folder of yours",
 )
 SYMPTOMS = (RUNTIME_FOLDER,)
 
@@ -25,7 +25,6 @@ def check_shm(_machine: Machine) -> Iterator[Finding]:
         folder = make_folder()
         try_folder(folder)
     except RdmaqError as error:
-        why, _, cure = str(error).partition("; ")
-        yield RUNTIME_FOLDER.found(why=why, cure=cure)
+        yield RUNTIME_FOLDER.found(why=str(error).partition("; ")[0])
         return
     yield fine("shm", f"shared memory: processes meet in {folder}")

@@ -35,7 +35,7 @@ SYMPTOMS = (SMALL, INTERFACE_LESS)
 
 def check_mtu(machine: Machine) -> Iterator[Finding]:
     """Each active Ethernet port whose device can be opened: only the device knows what it sends."""
-    for port in machine.ports():
+    for port in machine.ports:
         if not port.is_active or port.link_layer == "InfiniBand":
             continue
         limits = look(machine, port).limits

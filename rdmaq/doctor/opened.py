@@ -20,8 +20,8 @@ DEVICE_REFUSES = Symptom(
     name="device-refuses",
     check="open",
     level=BAD,
-    words="{what}",
-    cure="{cure}",
+    words="a device does not open: {what}",
+    cure="{cure} (see also `ibv_devinfo` and dmesg)",
 )
 SYMPTOMS = (DEVICE_REFUSES,)
 
@@ -82,7 +82,7 @@ def check_open(machine: Machine) -> Iterator[Finding]:
     if any(finding.symptom for finding in check_devices(machine)):
         return
     opened = set()
-    for port in machine.ports():
+    for port in machine.ports:
         if port.device in opened:
             continue
         opened.add(port.device)
@@ -91,4 +91,4 @@ def check_open(machine: Machine) -> Iterator[Finding]:
             yield fine("open", f"{port.device} can be opened")
         elif not seen.is_software_missing:
             what, _, cure = seen.why_not.partition("; ")
-            yield DEVICE_REFUSES.found(what=what, cure=cure or "see `ibv_devinfo` and dmesg")
+            yield DEVICE_REFUSES.found(what=what, cure=cure or "load its driver anew")

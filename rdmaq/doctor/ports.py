@@ -78,7 +78,7 @@ SYMPTOMS = (
 
 def check_ports(machine: Machine) -> Iterator[Finding]:
     """Ports that are not active; that is bad where no other one is."""
-    ports = machine.ports()
+    ports = machine.ports
     active = [port for port in ports if port.is_active]
     if active:
         yield fine("ports", f"active: {', '.join(map(str, active))}")
@@ -100,7 +100,7 @@ def _inactive(machine: Machine, port: Port, level: str) -> Finding:
 
 def check_gids(machine: Machine) -> Iterator[Finding]:
     """Whether each active port has a GID by which it can be reached."""
-    for port in machine.ports():
+    for port in machine.ports:
         if port.is_active:
             yield from _gids_of(machine, port)
 

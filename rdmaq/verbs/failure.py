@@ -9,7 +9,7 @@ from rdmaq.verbs.constants import Status
 _SETTINGS = "retries and time-outs are in PairSettings"
 
 # status: (likely cause, cure)
-_MEANINGS: dict[int, tuple[str, str]] = {
+MEANINGS: dict[int, tuple[str, str]] = {
     Status.LOC_LEN_ERR: (
         "the operation is longer than the port's messages may be, or a receive was too short",
         "send it in smaller parts (Device.limits.message_bytes_max)",
@@ -57,11 +57,12 @@ _MEANINGS: dict[int, tuple[str, str]] = {
         "look at the peer's device events and kernel log",
     ),
     Status.RETRY_EXC_ERR: (
-        "the peer does not answer: it was killed or closed its pair, the link is down, the GID or "
-        "its index is wrong for that network, a packet as large as the MTU does not get through "
-        "(a smaller MTU of a switch or interface on the way), or it was never connected",
-        "check that the peer lives, `rdma link` on both sides, a ping of the GID's address with "
-        f"the packet size (ping -M do -s MTU), then connect a new pair; {_SETTINGS}",
+        "the peer does not answer: it was killed or closed its pair, the link is down, a firewall "
+        "drops RoCE (4791/udp), the GID or its index is wrong for that network, a packet as large "
+        "as the MTU does not get through (a smaller MTU of a switch or interface on the way), or "
+        "it was never connected",
+        "look for the cause with `rdmaq doctor HOST:PORT` (a node at the peer's host) and with "
+        "`rdmaq doctor` on both hosts, mend it, then connect a new pair; " + _SETTINGS,
     ),
     Status.RNR_RETRY_EXC_ERR: (
         "the peer had no receive posted for a WRITE_WITH_IMM, for all the retries",
@@ -154,7 +155,7 @@ def explain(
         name, (cause, cure) = "no completion", _UNKNOWN
     else:
         name = f"{status_name(status)} (vendor error {vendor_error:#x})"
-        cause, cure = _MEANINGS.get(status, _OTHER)
+        cause, cure = MEANINGS.get(status, _OTHER)
     if first and status in (Status.WR_FLUSH_ERR, Status.SUCCESS):
         cause = f"{cause}; the first to fail was a {first}"
     told = f"; seen: {seen}" if seen else ""

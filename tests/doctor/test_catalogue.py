@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import string
+from pathlib import Path
 
 from rdmaq.doctor.checks import CHECKS, SYMPTOMS
 from rdmaq.doctor.finding import BAD, NOTE
+
+ROOT = Path(__file__).parents[2]
 
 
 def fields(text: str) -> set[str]:
@@ -35,3 +39,13 @@ def test_a_symptom_filled_with_facts_leaves_no_brace() -> None:
 
 def test_every_check_is_of_its_own() -> None:
     assert len(set(CHECKS)) == len(CHECKS)
+
+
+def test_every_symptom_is_produced_in_the_rig_and_recognised_there() -> None:
+    """Its name stands in a test of tests/rdma/test_doctor*.py; made-up machines are not enough."""
+    named = set()
+    for path in (ROOT / "tests" / "rdma").glob("test_doctor*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                named.add(node.value)
+    assert {symptom.name for symptom in SYMPTOMS} - named == set()

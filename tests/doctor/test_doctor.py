@@ -160,6 +160,6 @@ def test_runtime_folder_that_takes_no_sockets_is_bad_and_the_exit_code_says_so(
     monkeypatch.setenv("RDMAQ_RUNTIME_DIR", folder)
     assert run(["doctor"]) == 1
     (line, cure) = capsys.readouterr().out.splitlines()[:2]
-    assert line.startswith(f"BAD   the runtime folder {folder} ")
+    assert line.startswith(f"BAD   processes of this host cannot meet: the runtime folder {folder}")
     assert "[runtime-folder]" in line
     assert cure.strip() == "cure: set RDMAQ_RUNTIME_DIR to a folder of yours"

@@ -1,0 +1,314 @@
+"""Each failure that doctor knows of this machine, produced in a guest and recognised there.
+
+What rxe cannot have (InfiniBand's states, RoCE v1) is shown to doctor by files mounted over the
+kernel's, in a mount namespace. tests/doctor/test_catalogue.py sees to it that no symptom is
+left out.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from rdmaq.doctor import clocks
+from rdmaq.doctor.checks import examine
+from rdmaq.doctor.finding import BAD, NOTE, OK
+from rdmaq.doctor.machine import Machine
+from rdmaq.rig.fixtures import FaultInjector, RdmaWire
+from rdmaq.verbs import library
+from tests.rdma import broken
+from tests.rdma.broken import (
+    RXE,
+    as_nobody,
+    emptied,
+    findings_after,
+    findings_of_a_new_process,
+    locked,
+    names,
+    replaced,
+    run,
+    the,
+)
+
+pytestmark = [
+    pytest.mark.rdma,
+    pytest.mark.slow,
+    pytest.mark.timeout(300),
+    pytest.mark.skipif(os.geteuid() != 0, reason="only root may break a machine this way"),
+]
+
+DOORS = Path("/dev/infiniband")
+PYVERBS = Path("/usr/lib/python3/dist-packages/pyverbs")
+LARGE_PAGES = Path("/sys/kernel/mm/transparent_hugepage/shmem_enabled")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def healthy_guest() -> Iterator[None]:
+    """The clock as a time service would have it. Whatever was broken is mended in the end."""
+    broken.set_clock_synchronised(True)
+    yield
+    assert names(examine(Machine())) == set()
+    broken.set_clock_synchronised(False)
+
+
+@pytest.fixture
+def port(rdma_wire: RdmaWire) -> Path:
+    """The files of the left port."""
+    return RXE / rdma_wire.left.name / "ports" / str(rdma_wire.left.port)
+
+
+def test_healthy_machine_has_nothing_to_cure_for_root_and_for_an_ordinary_user(
+    rdma_wire: RdmaWire,
+) -> None:
+    """Every check looks, but for the firewall's rules, which the latter may not read."""
+    findings = examine(Machine())
+    assert names(findings) == set()
+    assert {finding.level for finding in findings} == {OK}
+    assert {"open", "ports", "gids", "mtu", "firewall", "clock"} <= {f.check for f in findings}
+    assert any(rdma_wire.left.address in finding.what for finding in findings)
+    findings = findings_after(as_nobody)
+    assert names(findings) == set()
+
+
+def test_locked_memory_that_is_too_little_is_recognised() -> None:
+    """By an ordinary user: root's is not limited."""
+    soft = findings_after(locked(1 << 20, 1 << 30), as_nobody)
+    assert the(soft, "memlock-soft").level == BAD
+    hard = findings_after(locked(1 << 20, 1 << 20), as_nobody)
+    assert "1,024 KiB" in the(hard, "memlock-hard").what
+    assert names(findings_after(locked(1 << 20, 1 << 20))) == set()
+
+
+def test_runtime_folder_that_takes_no_sockets_is_recognised(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("RDMAQ_RUNTIME_DIR", "/proc")
+        assert the(examine(Machine()), "runtime-folder").level == BAD
+
+
+def test_large_pages_that_are_denied_are_recognised() -> None:
+    before = LARGE_PAGES.read_text().partition("[")[2].partition("]")[0]
+    LARGE_PAGES.write_text("deny")
+    try:
+        assert the(examine(Machine()), "hugepages-none").level == NOTE
+    finally:
+        LARGE_PAGES.write_text(before)
+
+
+def test_packages_that_are_missing_are_recognised() -> None:
+    """Their folders are emptied for a new process."""
+    import grpc
+
+    packages = Path(grpc.__file__).parents[1]
+    folder = next(packages.glob("grpcio-*.dist-info"))
+    findings = findings_of_a_new_process(emptied(folder), emptied(PYVERBS))
+    assert "grpcio" in the(findings, "net-missing").what
+    assert the(findings, "pyverbs-missing").level == BAD
+
+
+def test_pyverbs_without_its_library_is_recognised(tmp_path: Path) -> None:
+    """A libibverbs that is no library."""
+    path = next(Path("/usr/lib").glob("*/libibverbs.so.1")).resolve()
+    findings = findings_of_a_new_process(replaced(path, "nothing", tmp_path))
+    assert "libibverbs" in the(findings, "pyverbs-unloadable").what
+
+
+def test_extension_built_without_verbs_is_recognised(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A build of its own would take minutes here: its answer is put in."""
+
+    class WithoutVerbs:
+        def rq_verbs_built(self) -> int:
+            return 0
+
+    monkeypatch.setattr(library, "lib", WithoutVerbs())
+    assert the(examine(Machine()), "built-without-verbs").level == BAD
+
+
+def test_modules_drivers_and_adapters_that_are_missing_are_told_apart() -> None:
+    none = emptied(RXE)
+
+    def with_modules(*modules: str) -> set[str]:
+        return names(findings_after(none, emptied("/sys/module", *modules)))
+
+    assert with_modules() == {"modules-missing"}
+    assert with_modules("ib_core") == {"modules-missing"}
+    assert with_modules("ib_core", "ib_uverbs") == {"driver-missing"}
+    assert with_modules("ib_core", "ib_uverbs", "mlx5_ib") == {"adapter-missing"}
+
+
+def test_rxe_without_an_interface_is_recognised(rdma_wire: RdmaWire) -> None:
+    """Both devices are deleted, and made again."""
+    for end in (rdma_wire.left, rdma_wire.right):
+        run("rdma", "link", "delete", end.name)
+    try:
+        assert names(examine(Machine())) == {"rxe-unused"}
+    finally:
+        for end in (rdma_wire.left, rdma_wire.right):
+            run("rdma", "link", "add", end.name, "type", "rxe", "netdev", end.interface)
+
+
+def test_doors_that_are_missing_or_closed_are_told_apart() -> None:
+    findings = findings_after(emptied("/sys/module", "ib_core", "rdma_rxe"))
+    assert the(findings, "uverbs-missing").level == BAD
+    assert the(findings_after(emptied(DOORS)), "uverbs-not-in-dev").level == BAD
+    doors = [str(door) for door in DOORS.glob("uverbs*")]
+    with broken.broken("chmod", "0600", *doors, mend=["chmod", "0666", *doors]):
+        findings = findings_after(as_nobody)
+        assert all(door in the(findings, "uverbs-permission").what for door in doors)
+        assert names(examine(Machine())) == set()
+
+
+def test_device_whose_driver_in_user_space_is_missing_is_recognised(rdma_wire: RdmaWire) -> None:
+    """What libibverbs learns its drivers from is emptied."""
+    findings = findings_of_a_new_process(emptied("/etc/libibverbs.d"))
+    finding = the(findings, "device-refuses")
+    assert f"cannot open {rdma_wire.left.name}" in finding.what
+    assert "ibverbs-providers" in finding.what + finding.cure
+
+
+def test_link_that_is_down_is_recognised_at_both_ends(
+    rdma_wire: RdmaWire, rdma_fault: FaultInjector
+) -> None:
+    """The end that was switched off, and the one that hears nobody any more."""
+    left, right = rdma_wire.left, rdma_wire.right
+    rdma_fault.inject("down", interface=left.interface)
+    findings = examine(Machine())
+    rdma_fault.heal()
+    assert the(findings, "port-interface-down").what.startswith(f"{left.name} port 1 is DOWN")
+    assert the(findings, "port-no-carrier").what.startswith(f"{right.name} port 1 is DOWN")
+    assert the(findings, "port-no-carrier").level == BAD
+
+
+@pytest.mark.parametrize(
+    ("state", "symptom"), [("2: INIT", "port-no-subnet-manager"), ("1: DOWN", "port-down")]
+)
+def test_infiniband_port_that_is_not_active_is_recognised(
+    port: Path, tmp_path: Path, state: str, symptom: str
+) -> None:
+    findings = findings_after(
+        replaced(port / "state", state, tmp_path),
+        replaced(port / "link_layer", "InfiniBand", tmp_path),
+        emptied(port / "gid_attrs" / "ndevs"),
+    )
+    assert the(findings, symptom).level == NOTE  # the other port is active
+
+
+def test_port_without_a_gid_is_recognised(port: Path) -> None:
+    assert the(findings_after(emptied(port / "gids")), "gid-none").level == BAD
+
+
+def test_interface_without_an_address_is_recognised(rdma_wire: RdmaWire) -> None:
+    left = rdma_wire.left
+    address = (f"{left.address}/24", "dev", left.interface)
+    before = ["ip", "address", "add", *address, "noprefixroute"]
+    with broken.broken("ip", "address", "del", *address, mend=before):
+        finding = the(examine(Machine()), "gid-link-local")
+    assert f"{left.name} port 1" in finding.what
+    assert f"dev {left.interface}" in finding.cure
+
+
+def test_port_with_roce_v1_alone_is_recognised(port: Path, tmp_path: Path) -> None:
+    types = [port / "gid_attrs" / "types" / str(index) for index in (0, 1)]
+    findings = findings_after(*(replaced(path, "IB/RoCE v1", tmp_path) for path in types))
+    assert the(findings, "gid-roce-v1").level == NOTE
+
+
+@pytest.fixture
+def vlan(rdma_wire: RdmaWire) -> Iterator[str]:
+    """A VLAN on the left end, with an address, so with a GID; up and as wide as the wire."""
+    name = f"{rdma_wire.left.interface}.5"
+    link = ("ip", "link", "add", "link", rdma_wire.left.interface, "name", name)
+    with broken.broken(*link, "type", "vlan", "id", "5", mend=["ip", "link", "delete", name]):
+        run("ip", "link", "set", name, "up")
+        run("ip", "address", "add", "10.99.5.1/24", "dev", name)
+        assert names(examine(Machine())) == set()
+        yield name
+
+
+def test_vlan_that_is_down_is_recognised_by_its_gid(vlan: str) -> None:
+    run("ip", "link", "set", vlan, "down")
+    finding = the(examine(Machine()), "gid-interface-down")
+    assert "10.99.5.1" in finding.what
+    assert finding.cure.startswith(f"ip link set {vlan} up")
+
+
+def test_vlan_that_carries_less_than_its_port_sends_is_recognised(vlan: str) -> None:
+    run("ip", "link", "set", vlan, "mtu", "1500")
+    finding = the(examine(Machine()), "mtu-interface-less")
+    assert finding.level == BAD
+    assert "4096 bytes" in finding.what
+    assert "mtu_bytes=1024" in finding.cure
+
+
+def test_interface_that_narrows_its_port_is_recognised(rdma_wire: RdmaWire) -> None:
+    """Ethernet's usual 1500 bytes leave 1024 of RDMA's 4096: it works, and could do better."""
+    mtu = ("ip", "link", "set", rdma_wire.left.interface, "mtu")
+    with broken.broken(*mtu, "1500", mend=[*mtu, "4300"]):
+        finding = the(examine(Machine()), "mtu-small")
+    assert finding.level == NOTE
+    assert "1024" in finding.what
+    assert "mtu 4176" in finding.cure
+
+
+NFT = """
+table inet test {{
+    chain {hook} {{
+        type filter hook {hook} priority 0; policy {policy};
+        {rule}
+    }}
+}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("hook", "policy", "rule", "symptom"),
+    [
+        ("input", "accept", "udp dport 4791 counter drop", "firewall-drops"),
+        ("output", "accept", "udp dport 4000-5000 drop", "firewall-drops"),
+        ("input", "drop", "ct state established,related accept", "firewall-drops"),
+        ("input", "accept", "ip saddr 10.77.0.0/16 udp dport 4791 drop", "firewall-may-drop"),
+        ("input", "drop", "udp dport 4791 accept", ""),
+        ("input", "accept", "tcp dport 4791 drop", ""),
+    ],
+)
+def test_rules_of_nft_are_recognised(hook: str, policy: str, rule: str, symptom: str) -> None:
+    run("nft", "-f", "-", text=NFT.format(hook=hook, policy=policy, rule=rule))
+    try:
+        findings = examine(Machine())
+    finally:
+        run("nft", "delete", "table", "inet", "test")
+    assert names(findings) == {symptom} - {""}
+    if symptom == "firewall-drops":
+        assert f"inet test {hook}" in the(findings, "firewall-drops").what
+    if symptom == "firewall-may-drop":
+        assert the(findings, "firewall-may-drop").level == NOTE
+
+
+@pytest.mark.parametrize("program", ["iptables-nft", "iptables-legacy"])
+def test_rules_of_iptables_are_recognised_by_either_of_its_kinds(program: str) -> None:
+    rule = ("INPUT", "-p", "udp", "--dport", "4791", "-j", "DROP")
+    with broken.broken(program, "-A", *rule, mend=[program, "-D", *rule]):
+        findings = examine(Machine())
+    run("nft", "flush", "ruleset")  # the chain that iptables-nft made stays
+    assert names(findings) == {"firewall-drops"}
+
+
+def test_counter_that_the_kernel_gave_up_is_recognised(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An emulated processor has no counter that can be trusted, so that rdmaq uses none there."""
+    monkeypatch.setattr(clocks, "clock_kind", lambda: "tsc")
+    source = Path("/sys/devices/system/clocksource/clocksource0/current_clocksource")
+    findings = findings_after(replaced(source, "hpet", tmp_path))
+    assert "hpet" in the(findings, "clock-distrusted").what
+
+
+def test_clock_that_nothing_synchronises_is_recognised() -> None:
+    broken.set_clock_synchronised(False)
+    finding = the(examine(Machine()), "clock-unsynchronised")
+    broken.set_clock_synchronised(True)
+    assert finding.level == NOTE

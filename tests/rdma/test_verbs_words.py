@@ -1,0 +1,88 @@
+"""'transport retry counter exceeded' never comes alone: what it was, why, and where to look."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from rdmaq import verbs
+from rdmaq.errors import OperationFailed
+from rdmaq.rig.fixtures import RdmaWire
+from tests.rdma.broken import run
+from tests.rdma.ends import HASTY, End, connected
+
+pytestmark = [pytest.mark.rdma, pytest.mark.slow, pytest.mark.timeout(300)]
+
+_DROP = """
+table inet test {{
+    chain input {{
+        type filter hook input priority 0; policy accept;
+        udp dport 4791 {which} drop
+    }}
+}}
+"""
+
+
+@contextmanager
+def dropped(which: str) -> Iterator[None]:
+    """Packets of RoCE get lost before they come in, at either end, and nobody says so."""
+    run("nft", "-f", "-", text=_DROP.format(which=which))
+    try:
+        yield
+    finally:
+        run("nft", "delete", "table", "inet", "test")
+
+
+def failure_of(left: End, right: End, size_bytes: int) -> OperationFailed:
+    operation = left.pair.write(left.memory(size_bytes), right.memory(size_bytes).remote)
+    with pytest.raises(OperationFailed) as caught:
+        operation.wait(60)
+    return caught.value
+
+
+def says_all(error: OperationFailed, left: End, right: End) -> None:
+    """The whole text: what, on which pair, likely causes, a cure, and where to look."""
+    assert error.status == verbs.Status.RETRY_EXC_ERR
+    own, other = left.device.gid.address, right.device.gid.address
+    what = (
+        r"WRITE of [\d,]+ bytes failed with RETRY_EXC_ERR \(vendor error 0x[0-9a-f]+\) on "
+        rf"queue pair {left.pair.address.qp_num} of {left.device.port} to "
+        rf"{right.pair.address.qp_num}, "
+        rf"GID {re.escape(str(own))} \(RoCE v2, index \d+\) to {re.escape(str(other))}, MTU 4096, "
+        rf"timeout {HASTY.timeout} \([\d.]+ s\), retries {HASTY.retry_count}, rnr retries \d+, "
+        rf"rnr timer \d+, ends within [\d.]+ s: "
+    )
+    found = re.match(what, str(error))
+    assert found, str(error)
+    rest = str(error)[found.end() :]
+    for cause in ("killed", "link is down", "4791/udp", "GID", "as large as the MTU"):
+        assert cause in rest
+    assert "`rdmaq doctor HOST:PORT`" in rest.partition("; ")[2]
+    assert "connect a new pair" in rest
+    assert "PairSettings" in rest
+
+
+def test_blocked_port_is_told_with_everything(rdma_wire: RdmaWire) -> None:
+    """A firewall drops 4791/udp while the pair is connected."""
+    with connected(rdma_wire, HASTY) as (left, right), dropped(""):
+        says_all(failure_of(left, right, 8), left, right)
+
+
+def test_path_that_is_narrower_than_the_mtu_is_told_with_everything(rdma_wire: RdmaWire) -> None:
+    """Small operations pass, so that it is no dead link; a full packet is lost at each try."""
+    with connected(rdma_wire, HASTY) as (left, right), dropped("meta length > 1500"):
+        left.pair.write(left.memory(8), right.memory(8).remote).wait(60)
+        says_all(failure_of(left, right, 4096), left, right)
+
+
+def test_peer_that_closed_its_pair_is_told_with_everything(rdma_wire: RdmaWire) -> None:
+    with connected(rdma_wire, HASTY) as (left, right):
+        target = right.memory(8).remote
+        right.pair.close()
+        operation = left.pair.write(left.memory(8), target)
+        with pytest.raises(OperationFailed) as caught:
+            operation.wait(60)
+        says_all(caught.value, left, right)
