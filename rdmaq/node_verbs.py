@@ -21,7 +21,7 @@ from rdmaq.bootstrap.messages import (
 )
 from rdmaq.errors import RdmaqError, RegionAccessError
 from rdmaq.sessions.choice import DeviceChoice
-from rdmaq.sessions.probe import Farewell
+from rdmaq.sessions.probe import LOST, Farewell
 from rdmaq.sessions.pulse import EVERY_SECONDS, Pulse
 from rdmaq.sessions.serving import ServedSession
 from rdmaq.sessions.trust import EVERYBODY, Circle
@@ -124,7 +124,7 @@ class VerbsDoor:
         try:
             probed, own = session.prove(proof)
         except RdmaqError as error:
-            raise Refusal(f"the node's probe did not get through: {error}") from error
+            raise Refusal(f"the node's {LOST}: {error}") from error
         if not probed.is_good:
             raise Refusal(
                 f"the caller's probe is not what arrived on {session.pair.facts}: its proof does "

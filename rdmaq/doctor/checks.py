@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from rdmaq.doctor import clocks, firewall, kernel, meeting, memory, mtu, opened, ports, software
+from rdmaq.doctor import (
+    clocks,
+    firewall,
+    kernel,
+    meeting,
+    memory,
+    mtu,
+    opened,
+    ports,
+    software,
+    way,
+)
 from rdmaq.doctor.finding import Finding
 from rdmaq.doctor.machine import Machine
+from rdmaq.doctor.verdicts import Address
 
 CHECKS: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
     meeting.check_shm,
@@ -25,11 +37,22 @@ CHECKS: tuple[Callable[[Machine], Iterator[Finding]], ...] = (
 )
 SYMPTOMS = tuple(
     symptom
-    for family in (meeting, memory, software, kernel, opened, ports, mtu, firewall, clocks)
+    for family in (meeting, memory, software, kernel, opened, ports, mtu, firewall, clocks, way)
     for symptom in family.SYMPTOMS
 )
 
 
-def examine(machine: Machine) -> list[Finding]:
-    """Every check's findings, in order."""
-    return [finding for check in CHECKS for finding in check(machine)]
+def examine(machine: Machine, peer: Address | None = None) -> list[Finding]:
+    """Every check's findings, in order.
+
+    Args:
+        machine: to look at.
+        peer: whose packets the firewall is asked about; None: anybody's.
+    """
+    found: list[Finding] = []
+    for check in CHECKS:
+        if check is firewall.check_firewall:
+            found += firewall.check_firewall(machine, peer)
+        else:
+            found += check(machine)
+    return found

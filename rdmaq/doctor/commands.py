@@ -7,13 +7,16 @@ from typing import Any
 
 import click
 
-from rdmaq.command_line import json_option
+from rdmaq.address import HostPort, parse_address
+from rdmaq.command_line import json_option, timeout_option
 from rdmaq.doctor.checks import examine
 from rdmaq.doctor.facts import as_json as findings_as_json
 from rdmaq.doctor.facts import gather, is_healthy
 from rdmaq.doctor.finding import BAD, NOTE, OK, UNSEEN
 from rdmaq.doctor.machine import Machine
 from rdmaq.doctor.memory import limit_text
+from rdmaq.doctor.way import address_of, examine_way
+from rdmaq.errors import AddressError
 
 _MARKS = {OK: "ok  ", NOTE: "note", BAD: "BAD ", UNSEEN: "?   "}
 
@@ -87,15 +90,21 @@ def _tell_port(port: dict[str, Any]) -> None:
 
 
 @click.command()
+@click.argument("node", required=False, metavar="[HOST:PORT]")
+@timeout_option
 @json_option("object")
-def doctor(as_json: bool) -> int:
-    """Looks for what ails rdmaq on this machine, each with its cure.
+def doctor(node: str | None, timeout: float, as_json: bool) -> int:
+    """Looks for what ails rdmaq on this machine, and on the way to the node at HOST:PORT if given.
 
-    The exit code is 1 if something that should work does not.
+    Each finding has its cure. The exit code is 1 if something that should work does not.
     """
-    findings = examine(Machine())
+    where = None if node is None else _host_and_port(node)
+    machine = Machine()
+    findings = examine(machine, None if where is None else address_of(where))
+    if where is not None:
+        findings += examine_way(machine, where, timeout=timeout)
     if as_json:
-        click.echo(json.dumps(findings_as_json(findings, None), indent=2))
+        click.echo(json.dumps(findings_as_json(findings, node), indent=2))
     else:
         for finding in findings:
             name = f"  [{finding.symptom}]" if finding.symptom else ""
@@ -103,3 +112,13 @@ def doctor(as_json: bool) -> int:
             if finding.cure:
                 click.echo(f"      cure: {finding.cure}")
     return int(not is_healthy(findings))
+
+
+def _host_and_port(node: str) -> HostPort:
+    where = parse_address(node)
+    if isinstance(where, HostPort):
+        return where
+    raise AddressError(
+        f"there is no way to look at to {node!r}: it is on this host; give the HOST:PORT of a "
+        "node, or nothing"
+    )

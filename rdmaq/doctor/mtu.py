@@ -11,7 +11,7 @@ from rdmaq.doctor.opened import look
 # IP (40, version 6), UDP, base transport header, RETH, immediate data, checksum, rounded up: what a
 # packet of RoCE v2 has beside its payload (IBTA annex A17 and volume 1, chapter 9).
 HEADER_BYTES_MAX = 80
-_MTU_BYTES = (256, 512, 1024, 2048, 4096)
+MTU_BYTES = (256, 512, 1024, 2048, 4096)
 
 SMALL = Symptom(
     name="mtu-small",
@@ -74,6 +74,6 @@ def check_mtu(machine: Machine) -> Iterator[Finding]:
 def fitting(carried_bytes: int) -> int:
     """The largest MTU of RDMA whose packets fit into so many bytes; at least 256."""
     return max(
-        [size for size in _MTU_BYTES if size + HEADER_BYTES_MAX <= carried_bytes],
-        default=_MTU_BYTES[0],
+        [size for size in MTU_BYTES if size + HEADER_BYTES_MAX <= carried_bytes],
+        default=MTU_BYTES[0],
     )

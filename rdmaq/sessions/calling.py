@@ -283,7 +283,7 @@ def _prove(
     try:
         proof = own_probe.exchange(pair, probe.remote(grant.probe))
     except OperationFailed as error:
-        raise BootstrapError(f"our probe did not get through: {error}") from error
+        raise BootstrapError(f"our {probe.LOST}: {error}") from error
     probed, theirs = client.confirm(name, _GOOD, proof)
     if not (probed.is_good and own_probe.bears_out(theirs).is_good):
         raise BootstrapError(

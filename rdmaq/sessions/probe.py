@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from rdmaq.verbs.operation import Operation
     from rdmaq.verbs.pair import Pair
 
+#: What the text of a failed connection says where a probe got no answer.
+LOST = "probe did not get through"
 OPEN = Access.REMOTE_READ | Access.REMOTE_WRITE
 _OUTBOX = slice(0, NONCE_BYTES)
 _INBOX = slice(64, 64 + NONCE_BYTES)

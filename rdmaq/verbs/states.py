@@ -24,6 +24,9 @@ from rdmaq.verbs.gids import full_text
 from rdmaq.verbs.library import load
 from rdmaq.verbs.settings import PairSettings
 
+# What the text of a refusal says where the two ends' GIDs do not fit together.
+GIDS_DIFFER = "choose GIDs of one"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agreement:
@@ -50,13 +53,13 @@ def agree(own: PairAddress, remote: PairAddress) -> Agreement:
     if own.link_layer != remote.link_layer or own.gid_kind != remote.gid_kind:
         raise PairError(
             f"queue pair {own.qp_num} cannot reach {remote.qp_num}: we use {own.gid_kind} "
-            f"({own.gid}), the peer {remote.gid_kind} ({remote.gid}); choose GIDs of one kind on "
-            "both sides (gid_index=, interface= or reach= of rdmaq.verbs.open)"
+            f"({own.gid}), the peer {remote.gid_kind} ({remote.gid}); {GIDS_DIFFER} kind on both "
+            " sides (gid_index=, interface= or reach= of rdmaq.verbs.open)"
         )
     if (own.gid.ipv4_mapped is None) != (remote.gid.ipv4_mapped is None):
         raise PairError(
             f"queue pair {own.qp_num} cannot reach {remote.qp_num}: one GID is IPv4 and the other "
-            f"IPv6 ({own.gid}, {remote.gid}); choose GIDs of one family on both sides (gid_index=)"
+            f"IPv6 ({own.gid}, {remote.gid}); {GIDS_DIFFER} family on both sides (gid_index=)"
         )
     return Agreement(
         mtu_bytes=min(own.mtu_bytes, remote.mtu_bytes),

@@ -163,3 +163,22 @@ def test_runtime_folder_that_takes_no_sockets_is_bad_and_the_exit_code_says_so(
     assert line.startswith(f"BAD   processes of this host cannot meet: the runtime folder {folder}")
     assert "[runtime-folder]" in line
     assert cure.strip() == "cure: set RDMAQ_RUNTIME_DIR to a folder of yours"
+
+
+@pytest.mark.parametrize("node", ["local:feed", "nonsense", "host:99999"])
+def test_way_to_what_is_no_host_and_port_is_refused_in_one_line(
+    node: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(["doctor", node]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+
+
+def test_way_to_a_node_that_is_not_there_is_bad(capsys: pytest.CaptureFixture[str]) -> None:
+    """The machine's findings stand before it."""
+    assert run(["doctor", "127.0.0.1:1"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("BAD   no node answers at 127.0.0.1:1: ")
+    assert lines[-2].endswith("[node-absent]")
+    assert lines[-1].strip().startswith("cure: start it there")

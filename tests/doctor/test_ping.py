@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
 import rdmaq
 from rdmaq.cli import run
+from rdmaq.doctor.ping import security_of
 
 
 @pytest.mark.parametrize("address", ["local:feed", "127.0.0.1:0"])
@@ -21,12 +23,46 @@ def test_node_that_is_there_answers_as_often_as_it_is_asked(
         assert run(["ping", node.address, "--count", "3", "--timeout", "20"]) == 0
         words = capsys.readouterr().out
         assert "transport shm; 1 streams, 1 regions and tables" in words
-        assert "3 round trips: median" in words
+        assert re.search(r"3 round trips: min \d+ us, median \d+ us, max \d+ us", words)
+        assert ("same host" in words) == (address == "local:feed")
         assert run(["ping", node.address, "--count", "3", "--timeout", "20", "--json"]) == 0
         facts = json.loads(capsys.readouterr().out)
         assert facts["transport"] == "shm"
         assert len(facts["round_trips_us"]) == 3
-        assert all(us > 0 for us in facts["round_trips_us"])
+        assert facts["negotiated"]["transport"] == "shm"
+        assert 0 < facts["min_us"] <= facts["median_us"] <= facts["max_us"]
+        assert set(facts) == {
+            "format", "address", "transport", "security", "found_ms", "streams", "regions",
+            "negotiated", "round_trips_us", "min_us", "median_us", "max_us",
+        }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("variables", "words"),
+    [
+        ({}, "no TLS, which loopback may do without"),
+        ({"RDMAQ_INSECURE": "1"}, "insecure: no TLS"),
+        ({"RDMAQ_TLS_CA": "ca.pem"}, "TLS, the node's certificate only"),
+        (
+            {
+                "RDMAQ_TLS_CA": "ca.pem",
+                "RDMAQ_TLS_CERTIFICATE": "peer.pem",
+                "RDMAQ_TLS_KEY": "peer.key",
+                "RDMAQ_TOKEN": "sixteen-characters-or-more",
+            },
+            "mutual TLS, and a token",
+        ),
+    ],
+)
+def test_security_is_told_as_the_environment_sets_it(
+    variables: dict[str, str], words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And that RDMA's own packets have none."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert security_of("127.0.0.1:7471", "shm") == words
+    assert security_of("127.0.0.1:7471", "verbs").startswith(f"{words}; RDMA's own packets are")
+    assert security_of("local:feed", "shm").startswith("same host")
 
 
 @pytest.mark.parametrize("address", ["local:nobody", "127.0.0.1:1", "nonsense"])

@@ -49,6 +49,30 @@ def broken(*words: str, mend: Sequence[str]) -> Iterator[None]:
         run(*mend)
 
 
+_DROP = """
+table inet test {{
+    chain input {{
+        type filter hook input priority 0; policy accept;
+        {which} drop
+    }}
+}}
+"""
+
+
+@contextmanager
+def dropped(which: str) -> Iterator[None]:
+    """Some packets get lost before they come in, at either end, and nobody says so.
+
+    Args:
+        which: a condition, in nft's words.
+    """
+    run("nft", "-f", "-", text=_DROP.format(which=which))
+    try:
+        yield
+    finally:
+        run("nft", "delete", "table", "inet", "test")
+
+
 def _mount(source: str, target: str, kind: str, flags: int) -> None:
     words = (source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), None)
     if _libc.mount(*words) != 0:

@@ -3,37 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from rdmaq import verbs
 from rdmaq.errors import OperationFailed
 from rdmaq.rig.fixtures import RdmaWire
-from tests.rdma.broken import run
+from tests.rdma.broken import dropped
 from tests.rdma.ends import HASTY, End, connected
 
 pytestmark = [pytest.mark.rdma, pytest.mark.slow, pytest.mark.timeout(300)]
-
-_DROP = """
-table inet test {{
-    chain input {{
-        type filter hook input priority 0; policy accept;
-        udp dport 4791 {which} drop
-    }}
-}}
-"""
-
-
-@contextmanager
-def dropped(which: str) -> Iterator[None]:
-    """Packets of RoCE get lost before they come in, at either end, and nobody says so."""
-    run("nft", "-f", "-", text=_DROP.format(which=which))
-    try:
-        yield
-    finally:
-        run("nft", "delete", "table", "inet", "test")
 
 
 def failure_of(left: End, right: End, size_bytes: int) -> OperationFailed:
@@ -67,13 +46,13 @@ def says_all(error: OperationFailed, left: End, right: End) -> None:
 
 def test_blocked_port_is_told_with_everything(rdma_wire: RdmaWire) -> None:
     """A firewall drops 4791/udp while the pair is connected."""
-    with connected(rdma_wire, HASTY) as (left, right), dropped(""):
+    with connected(rdma_wire, HASTY) as (left, right), dropped("udp dport 4791"):
         says_all(failure_of(left, right, 8), left, right)
 
 
 def test_path_that_is_narrower_than_the_mtu_is_told_with_everything(rdma_wire: RdmaWire) -> None:
     """Small operations pass, so that it is no dead link; a full packet is lost at each try."""
-    with connected(rdma_wire, HASTY) as (left, right), dropped("meta length > 1500"):
+    with connected(rdma_wire, HASTY) as (left, right), dropped("udp dport 4791 meta length > 1500"):
         left.pair.write(left.memory(8), right.memory(8).remote).wait(60)
         says_all(failure_of(left, right, 4096), left, right)
 
