@@ -103,6 +103,7 @@ class NetworkDoor:
                     is_reliable=stream.flow.is_reliable,
                     epoch=stream.epoch,
                     next_sequence=stream.next_sequence,
+                    guard_bytes=stream.segment.description.guard_bytes,
                 )
                 for stream in streams
                 if not stream.closed

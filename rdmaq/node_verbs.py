@@ -89,6 +89,8 @@ class VerbsDoor:
         Raises:
             Refusal: why not, for the caller.
         """
+        if ask.link is not None:
+            raise Refusal("this release publishes streams to its own host only")
         wanted = [self._wanted(region) for region in ask.regions]
         try:
             session = self._made(name, ask, caller)

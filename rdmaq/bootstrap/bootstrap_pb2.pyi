@@ -19,6 +19,12 @@ class GidKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     GID_KIND_INFINIBAND: _ClassVar[GidKind]
     GID_KIND_ROCE_V1: _ClassVar[GidKind]
     GID_KIND_ROCE_V2: _ClassVar[GidKind]
+
+class TailMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    TAIL_MODE_UNKNOWN: _ClassVar[TailMode]
+    TAIL_MODE_WRITE: _ClassVar[TailMode]
+    TAIL_MODE_IMM: _ClassVar[TailMode]
 LINK_LAYER_UNKNOWN: LinkLayer
 LINK_LAYER_INFINIBAND: LinkLayer
 LINK_LAYER_ETHERNET: LinkLayer
@@ -26,6 +32,9 @@ GID_KIND_UNKNOWN: GidKind
 GID_KIND_INFINIBAND: GidKind
 GID_KIND_ROCE_V1: GidKind
 GID_KIND_ROCE_V2: GidKind
+TAIL_MODE_UNKNOWN: TailMode
+TAIL_MODE_WRITE: TailMode
+TAIL_MODE_IMM: TailMode
 
 class Version(_message.Message):
     __slots__ = ("major", "minor", "release")
@@ -50,20 +59,22 @@ class Identity(_message.Message):
     def __init__(self, boot_id: _Optional[bytes] = ..., pid: _Optional[int] = ..., hostname: _Optional[str] = ..., local_name: _Optional[str] = ...) -> None: ...
 
 class Stream(_message.Message):
-    __slots__ = ("name", "schema", "capacity_bytes", "is_reliable", "epoch", "next_sequence")
+    __slots__ = ("name", "schema", "capacity_bytes", "is_reliable", "epoch", "next_sequence", "guard_bytes")
     NAME_FIELD_NUMBER: _ClassVar[int]
     SCHEMA_FIELD_NUMBER: _ClassVar[int]
     CAPACITY_BYTES_FIELD_NUMBER: _ClassVar[int]
     IS_RELIABLE_FIELD_NUMBER: _ClassVar[int]
     EPOCH_FIELD_NUMBER: _ClassVar[int]
     NEXT_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    GUARD_BYTES_FIELD_NUMBER: _ClassVar[int]
     name: str
     schema: str
     capacity_bytes: int
     is_reliable: bool
     epoch: int
     next_sequence: int
-    def __init__(self, name: _Optional[str] = ..., schema: _Optional[str] = ..., capacity_bytes: _Optional[int] = ..., is_reliable: _Optional[bool] = ..., epoch: _Optional[int] = ..., next_sequence: _Optional[int] = ...) -> None: ...
+    guard_bytes: int
+    def __init__(self, name: _Optional[str] = ..., schema: _Optional[str] = ..., capacity_bytes: _Optional[int] = ..., is_reliable: _Optional[bool] = ..., epoch: _Optional[int] = ..., next_sequence: _Optional[int] = ..., guard_bytes: _Optional[int] = ...) -> None: ...
 
 class Region(_message.Message):
     __slots__ = ("name", "kind", "format", "schema", "shape", "access")
@@ -155,24 +166,74 @@ class RegionKey(_message.Message):
     remote_key: int
     def __init__(self, region: _Optional[_Union[Region, _Mapping]] = ..., address: _Optional[int] = ..., length_bytes: _Optional[int] = ..., remote_key: _Optional[int] = ...) -> None: ...
 
+class Ring(_message.Message):
+    __slots__ = ("data_address", "data_key", "live_address", "live_key")
+    DATA_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    DATA_KEY_FIELD_NUMBER: _ClassVar[int]
+    LIVE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
+    LIVE_KEY_FIELD_NUMBER: _ClassVar[int]
+    data_address: int
+    data_key: int
+    live_address: int
+    live_key: int
+    def __init__(self, data_address: _Optional[int] = ..., data_key: _Optional[int] = ..., live_address: _Optional[int] = ..., live_key: _Optional[int] = ...) -> None: ...
+
+class LinkRequest(_message.Message):
+    __slots__ = ("stream", "subscription", "generation", "epoch", "position", "cursor", "tail_mode", "credit_count", "replica", "pair")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
+    GENERATION_FIELD_NUMBER: _ClassVar[int]
+    EPOCH_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    TAIL_MODE_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    REPLICA_FIELD_NUMBER: _ClassVar[int]
+    PAIR_FIELD_NUMBER: _ClassVar[int]
+    stream: str
+    subscription: bytes
+    generation: int
+    epoch: int
+    position: int
+    cursor: int
+    tail_mode: TailMode
+    credit_count: int
+    replica: Ring
+    pair: PairAttributes
+    def __init__(self, stream: _Optional[str] = ..., subscription: _Optional[bytes] = ..., generation: _Optional[int] = ..., epoch: _Optional[int] = ..., position: _Optional[int] = ..., cursor: _Optional[int] = ..., tail_mode: _Optional[_Union[TailMode, str]] = ..., credit_count: _Optional[int] = ..., replica: _Optional[_Union[Ring, _Mapping]] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ...) -> None: ...
+
+class LinkReply(_message.Message):
+    __slots__ = ("pair", "start", "sequence", "ring")
+    PAIR_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RING_FIELD_NUMBER: _ClassVar[int]
+    pair: PairAttributes
+    start: int
+    sequence: int
+    ring: Ring
+    def __init__(self, pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[int] = ..., sequence: _Optional[int] = ..., ring: _Optional[_Union[Ring, _Mapping]] = ...) -> None: ...
+
 class ConnectRequest(_message.Message):
-    __slots__ = ("version", "challenge", "pair", "regions", "probe_address", "probe_key")
+    __slots__ = ("version", "challenge", "pair", "regions", "probe_address", "probe_key", "link")
     VERSION_FIELD_NUMBER: _ClassVar[int]
     CHALLENGE_FIELD_NUMBER: _ClassVar[int]
     PAIR_FIELD_NUMBER: _ClassVar[int]
     REGIONS_FIELD_NUMBER: _ClassVar[int]
     PROBE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PROBE_KEY_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
     version: Version
     challenge: bytes
     pair: PairAttributes
     regions: _containers.RepeatedScalarFieldContainer[str]
     probe_address: int
     probe_key: int
-    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., challenge: _Optional[bytes] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., regions: _Optional[_Iterable[str]] = ..., probe_address: _Optional[int] = ..., probe_key: _Optional[int] = ...) -> None: ...
+    link: LinkRequest
+    def __init__(self, version: _Optional[_Union[Version, _Mapping]] = ..., challenge: _Optional[bytes] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., regions: _Optional[_Iterable[str]] = ..., probe_address: _Optional[int] = ..., probe_key: _Optional[int] = ..., link: _Optional[_Union[LinkRequest, _Mapping]] = ...) -> None: ...
 
 class ConnectReply(_message.Message):
-    __slots__ = ("session", "pair", "agreed", "keys", "probe_address", "probe_key", "confirm_within_ms")
+    __slots__ = ("session", "pair", "agreed", "keys", "probe_address", "probe_key", "confirm_within_ms", "link")
     SESSION_FIELD_NUMBER: _ClassVar[int]
     PAIR_FIELD_NUMBER: _ClassVar[int]
     AGREED_FIELD_NUMBER: _ClassVar[int]
@@ -180,6 +241,7 @@ class ConnectReply(_message.Message):
     PROBE_ADDRESS_FIELD_NUMBER: _ClassVar[int]
     PROBE_KEY_FIELD_NUMBER: _ClassVar[int]
     CONFIRM_WITHIN_MS_FIELD_NUMBER: _ClassVar[int]
+    LINK_FIELD_NUMBER: _ClassVar[int]
     session: bytes
     pair: PairAttributes
     agreed: Limits
@@ -187,7 +249,8 @@ class ConnectReply(_message.Message):
     probe_address: int
     probe_key: int
     confirm_within_ms: int
-    def __init__(self, session: _Optional[bytes] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., agreed: _Optional[_Union[Limits, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[RegionKey, _Mapping]]] = ..., probe_address: _Optional[int] = ..., probe_key: _Optional[int] = ..., confirm_within_ms: _Optional[int] = ...) -> None: ...
+    link: LinkReply
+    def __init__(self, session: _Optional[bytes] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., agreed: _Optional[_Union[Limits, _Mapping]] = ..., keys: _Optional[_Iterable[_Union[RegionKey, _Mapping]]] = ..., probe_address: _Optional[int] = ..., probe_key: _Optional[int] = ..., confirm_within_ms: _Optional[int] = ..., link: _Optional[_Union[LinkReply, _Mapping]] = ...) -> None: ...
 
 class ConfirmRequest(_message.Message):
     __slots__ = ("session", "write_arrived", "read_arrived", "written", "read")

@@ -5,12 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Protocol
 
-MAJOR, MINOR = 1, 1
+MAJOR, MINOR = 1, 2
 TRANSPORTS = ("shm", "verbs")
 LINK_LAYERS = ("InfiniBand", "Ethernet")
 GID_KINDS = ("InfiniBand", "RoCE v1", "RoCE v2")
 #: Bytes that each side opens to the other's probe, and of each number that proves an arrival.
 PROBE_BYTES, NONCE_BYTES = 256, 16
+#: How a replica's tail moves: by a WRITE of its own, or by its CPU after a WRITE_WITH_IMM.
+TAIL_MODES = ("write", "imm")
+SUBSCRIPTION_BYTES = 16
+CREDITS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +36,10 @@ class Identity:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamOffer:
-    """One stream on offer; `schema` is "" for an untyped one."""
+    """One stream on offer; `schema` is "" for an untyped one.
+
+    `guard_bytes` is 0 from releases whose streams do not leave their host.
+    """
 
     name: str
     schema: str
@@ -40,6 +47,7 @@ class StreamOffer:
     is_reliable: bool
     epoch: int
     next_sequence: int
+    guard_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -163,12 +171,70 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RingKeys:
+    """A ring as registered at one side: its bytes, and its live words."""
+
+    data_address: int
+    live_address: int
+    data_key: int = field(repr=False)
+    live_key: int = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkAsk:
+    """What a subscription asks for: a link from the stream's ring to a replica of it.
+
+    Attributes:
+        stream: its name.
+        subscription: `SUBSCRIPTION_BYTES` bytes of the subscriber's choice, the same for all links
+            to one replica.
+        generation: of this link, 1 or more; higher than that of any earlier one.
+        epoch: of the stream, as it was described.
+        position: of the replica's tail; 0: it is new.
+        cursor: the least of its readers, of a reliable stream; 0: its tail.
+        tail_mode: one of `TAIL_MODES`.
+        credit_count: receives that the subscriber posts before Confirm; 0 with "write".
+        replica: open to WRITEs, its live words to READs, too.
+        pair: the subscriber's, that the replica is written through.
+    """
+
+    stream: str
+    subscription: bytes
+    generation: int
+    epoch: int
+    position: int
+    cursor: int
+    tail_mode: str
+    credit_count: int
+    replica: RingKeys
+    pair: PairAttributes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinkGrant:
+    """The link; it writes nothing before Confirm.
+
+    Attributes:
+        pair: the publisher's.
+        start: where it begins: the replica's tail is put there before Confirm.
+        sequence: of the message there; 0: the stream has none yet.
+        ring: the publisher's, open to READs.
+    """
+
+    pair: PairAttributes
+    start: int
+    sequence: int
+    ring: RingKeys
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectAsk:
     """A caller's half of a connection."""
 
     pair: PairAttributes
     regions: tuple[str, ...]
     probe: ProbeTarget
+    link: LinkAsk | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,6 +245,7 @@ class ConnectGrant:
     agreed: Limits
     keys: tuple[RegionKey, ...]
     probe: ProbeTarget
+    link: LinkGrant | None = None
 
 
 class Refusal(Exception):

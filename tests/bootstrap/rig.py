@@ -23,6 +23,8 @@ from rdmaq.bootstrap.messages import (
     Description,
     Identity,
     Limits,
+    LinkAsk,
+    LinkGrant,
     PairAttributes,
     Probed,
     ProbeTarget,
@@ -30,6 +32,7 @@ from rdmaq.bootstrap.messages import (
     Refusal,
     RegionKey,
     RegionOffer,
+    RingKeys,
     StreamOffer,
 )
 from rdmaq.bootstrap.server import Server
@@ -67,6 +70,20 @@ PROOF = Proof(written=b"w" * 16, read=b"r" * 16)
 OWN_PROOF = Proof(written=b"W" * 16, read=b"R" * 16)
 BOOK = RegionOffer(name="book", kind="array", format=1, schema='"<u8"', shape=(8, 2), access="read")
 ASK = ConnectAsk(pair=PAIR, regions=("book",), probe=ProbeTarget(address=4096, remote_key=9))
+REPLICA = RingKeys(data_address=1 << 21, live_address=1 << 16, data_key=11, live_key=12)
+LINK = LinkAsk(
+    stream="s",
+    subscription=b"subscription-id!",
+    generation=3,
+    epoch=5,
+    position=65536,
+    cursor=65504,
+    tail_mode="imm",
+    credit_count=16,
+    replica=REPLICA,
+    pair=replace(PAIR, qp_num=18, receives=0),
+)
+LINK_ASK = replace(ASK, link=LINK)
 
 
 class Backend:
@@ -92,6 +109,7 @@ class Backend:
                     is_reliable=True,
                     epoch=5,
                     next_sequence=9,
+                    guard_bytes=8192,
                 ),
             ),
             regions=(BOOK,),
@@ -112,7 +130,14 @@ class Backend:
             agreed=SMALLER.common(ask.pair.limits),
             keys=(key,),
             probe=ProbeTarget(address=12288, remote_key=10),
+            link=None if ask.link is None else self.link(ask.link),
         )
+
+    @staticmethod
+    def link(ask: LinkAsk) -> LinkGrant:
+        ring = replace(REPLICA, data_key=21, live_key=22)
+        pair = replace(PAIR, qp_num=100, receives=0)
+        return LinkGrant(pair=pair, start=ask.position, sequence=9, ring=ring)
 
     def probe(self, _session: bytes, proof: Proof) -> tuple[Probed, Proof]:
         self.proofs.append(proof)

@@ -16,17 +16,20 @@ from rdmaq.bootstrap import wire
 from rdmaq.bootstrap.messages import (
     GID_KINDS,
     LINK_LAYERS,
+    TAIL_MODES,
     ConnectAsk,
     ConnectGrant,
     Description,
+    LinkAsk,
     PairAttributes,
     Probed,
+    RingKeys,
 )
 from rdmaq.bootstrap.server import Server
 from rdmaq.errors import BootstrapError
 from rdmaq.sessions import attributes
 from tests.bootstrap import rig
-from tests.bootstrap.rig import ASK, OWN_PROOF, PAIR, PROOF, Backend, serving
+from tests.bootstrap.rig import ASK, LINK, LINK_ASK, OWN_PROOF, PAIR, PROOF, Backend, serving
 from tests.bootstrap.test_security import check_serves
 
 METHODS = ("Describe", "Connect", "Confirm", "Disconnect")
@@ -42,10 +45,12 @@ def seeds() -> list[bytes]:
     messages: list[Any] = [
         pb.DescribeRequest(version=version),
         wire.connect_request(ASK, bytes(64), "1.2.3"),
+        wire.connect_request(LINK_ASK, bytes(64), "1.2.3"),
         wire.confirm_request(bytes(16), good, PROOF),
         pb.DisconnectRequest(session=bytes(16)),
         wire.describe_reply(backend.describe(), bytes(64)),
         wire.connect_reply(grant, bytes(16), 10.0),
+        wire.connect_reply(backend.connect(b"t" * 16, LINK_ASK, "somebody"), bytes(16), 10.0),
         wire.confirm_reply(good, OWN_PROOF),
     ]
     return [message.SerializeToString() for message in messages]
@@ -113,6 +118,26 @@ def check_pair(pair: PairAttributes) -> None:
     assert attributes.to_address(pair).gid.packed == pair.gid
 
 
+def check_ring(ring: RingKeys) -> None:
+    """Its bytes and its live words end within the address space."""
+    assert 0 < ring.data_address < (1 << 64) - (1 << 40)
+    assert 0 < ring.live_address < (1 << 64) - (1 << 36)
+
+
+def check_link(link: LinkAsk) -> None:
+    """What C takes as it is."""
+    check_pair(link.pair)
+    check_ring(link.replica)
+    assert 0 < len(link.stream.encode()) <= 192
+    assert len(link.subscription) == 16
+    assert link.generation > 0
+    assert link.cursor <= link.position < 1 << 62
+    assert link.cursor % 32 == link.position % 32 == 0
+    assert link.tail_mode in TAIL_MODES
+    assert (link.credit_count == 0) == (link.tail_mode == "write")
+    assert link.credit_count in {0, *(1 << n for n in range(9))}
+
+
 @settings(max_examples=3000)
 @given(packet=packets())
 def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) -> None:
@@ -121,6 +146,7 @@ def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) ->
         (pb.ConnectRequest, wire.ask_from),
         (pb.DescribeReply, lambda reply: wire.description_from(reply)[0]),
         (pb.ConnectReply, lambda reply: wire.grant_from(reply, ASK)[0]),
+        (pb.ConnectReply, lambda reply: wire.grant_from(reply, LINK_ASK)[0]),
         (pb.ConfirmRequest, wire.proof_from),
         (pb.ConfirmReply, wire.proof_from),
     ]
@@ -137,6 +163,8 @@ def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) ->
             check_pair(value.pair)
             assert len(set(value.regions)) == len(value.regions) <= wire.REGIONS_ASKED_MAX
             assert 0 < value.probe.address < (1 << 64) - 256
+            if value.link is not None:
+                check_link(value.link)
         elif isinstance(value, Description):
             assert len(value.identity.boot_id) == 16
             assert all(0 < len(s.name.encode()) <= 192 for s in value.streams)
@@ -151,6 +179,12 @@ def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) ->
             check_pair(value.pair)
             assert value.agreed == ASK.pair.limits.common(value.pair.limits)
             assert all(0 < key.length_bytes <= 1 << 40 for key in value.keys)
+            if value.link is not None:
+                check_pair(value.link.pair)
+                check_ring(value.link.ring)
+                assert LINK.position <= value.link.start < 1 << 62
+                assert value.link.start % 32 == 0
+                assert value.link.sequence < 1 << 62
 
 
 NUMBERS = st.sampled_from([0, 1, 2, 3, 4, 16, 255, 256, 1024, 4096, 1 << 16, 1 << 24, 2**32 - 1])

@@ -11,7 +11,7 @@ import rdmaq
 from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap import wire
 from tests.bootstrap import rig
-from tests.bootstrap.rig import ASK, serving
+from tests.bootstrap.rig import ASK, LINK, LINK_ASK, serving
 from tests.bootstrap.test_security import check_serves, client_of
 
 
@@ -114,3 +114,85 @@ def test_probe_memory_that_is_nowhere_and_regions_asked_twice_are_refused(addres
         request.regions.append(request.regions[0])
         assert "twice" in rig.refusal(server.port, "Connect", request.SerializeToString())[1]
         assert backend.callers == []
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("stream", "", "a name is no name"),
+        ("stream", "x" * 193, "a name is no name"),
+        ("subscription", bytes(15), "subscription has another length"),
+        ("generation", 0, "no generation"),
+        ("position", 65537, "a position is no frame's"),
+        ("position", 1 << 62, "a position is no frame's"),
+        ("cursor", 65568, "readers are ahead"),
+        ("cursor", 65503, "a position is no frame's"),
+        ("tail_mode", 0, "how its tail is to move"),
+        ("tail_mode", 3, "how its tail is to move"),
+        ("tail_mode", 1, "receives for tails are impossible"),
+        ("credit_count", 0, "receives for tails are impossible"),
+        ("credit_count", 48, "receives for tails are impossible"),
+        ("credit_count", 512, "receives for tails are impossible"),
+        ("replica.data_address", 0, "memory is nowhere"),
+        ("replica.data_address", 2**64 - 32, "memory is nowhere"),
+        ("replica.live_address", 0, "memory is nowhere"),
+        ("replica.live_address", 65537, "memory is not aligned"),
+        ("pair.receives", 1, "receives posted that no tail is for"),
+        ("pair.qp_num", 0, "queue pair number is none"),
+    ],
+)
+def test_impossible_link_is_refused_with_its_reason(field: str, value: Any, reason: str) -> None:
+    """One field each: INVALID_ARGUMENT, and the backend is not asked."""
+    with serving() as (server, backend), client_of(server.port) as client:
+        request = wire.connect_request(LINK_ASK, client.describe()[1], "1.2.3")
+        *path, name = field.split(".")
+        setattr(getattr(request.link, path[0]) if path else request.link, name, value)
+        status, told = rig.refusal(server.port, "Connect", request.SerializeToString())
+        assert status == "INVALID_ARGUMENT"
+        assert reason in told
+        assert backend.callers == []
+
+
+def test_link_arrives_over_the_wire_as_it_was_both_ways() -> None:
+    with serving() as (server, backend), client_of(server.port) as client:
+        description, challenge = client.describe()
+        assert description.streams[0].guard_bytes == 8192
+        packet = wire.connect_request(LINK_ASK, challenge, "1.2.3").SerializeToString()
+        assert wire.ask_from(pb.ConnectRequest.FromString(packet)) == LINK_ASK
+        assert client.connect(LINK_ASK, challenge)[0].link == backend.link(LINK)
+
+
+def test_link_granted_out_of_bounds_or_unasked_is_refused_by_the_caller(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    connect = wire.connect_reply
+    spoilers: list[Callable[[pb.ConnectReply], object]] = [
+        lambda reply: reply.ClearField("link"),
+        lambda reply: setattr(reply.link, "start", 0),
+        lambda reply: setattr(reply.link, "start", LINK.position - 32),
+        lambda reply: setattr(reply.link, "start", LINK.position + 1),
+        lambda reply: setattr(reply.link, "start", 1 << 62),
+        lambda reply: setattr(reply.link, "sequence", 1 << 62),
+        lambda reply: setattr(reply.link.ring, "data_address", 0),
+        lambda reply: setattr(reply.link.pair, "psn", 1 << 24),
+    ]
+    with serving() as (server, _), client_of(server.port) as client:
+        for spoil in spoilers:
+
+            def spoilt(*arguments: Any, spoil: Any = spoil) -> pb.ConnectReply:
+                reply = connect(*arguments)
+                spoil(reply)
+                return reply
+
+            monkeypatch.setattr(wire, "connect_reply", spoilt)
+            with pytest.raises(rdmaq.BootstrapError, match="not in order"):
+                client.connect(LINK_ASK, client.describe()[1])
+
+        def gave_more(*arguments: Any) -> pb.ConnectReply:
+            reply = connect(*arguments)
+            reply.link.start = 65536
+            return reply
+
+        monkeypatch.setattr(wire, "connect_reply", gave_more)
+        with pytest.raises(rdmaq.BootstrapError, match="not what was asked for"):
+            client.connect(ASK, client.describe()[1])

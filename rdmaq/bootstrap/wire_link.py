@@ -1,0 +1,118 @@
+"""Links of streams between plain messages and protobuf; what arrives is checked."""
+
+from __future__ import annotations
+
+from rdmaq.bootstrap import bootstrap_pb2 as pb
+from rdmaq.bootstrap.messages import (
+    CREDITS_MAX,
+    SUBSCRIPTION_BYTES,
+    TAIL_MODES,
+    LinkAsk,
+    LinkGrant,
+    RingKeys,
+)
+from rdmaq.bootstrap.wire_pair import name_in, need, pair_in, pair_out
+
+# Frames begin at multiples of so many bytes; positions and sequences stay below the last bits, so
+# that no sum of them runs over.
+_ALIGN_BYTES = 32
+_POSITION_END = _SEQUENCE_END = 1 << 62
+_RING_BYTES_MAX = 1 << 40
+_LIVE_BYTES_MAX = 1 << 36
+
+
+def _ring_out(ring: RingKeys) -> pb.Ring:
+    return pb.Ring(
+        data_address=ring.data_address,
+        data_key=ring.data_key,
+        live_address=ring.live_address,
+        live_key=ring.live_key,
+    )
+
+
+def _ring_in(ring: pb.Ring) -> RingKeys:
+    for address, length in (
+        (ring.data_address, _RING_BYTES_MAX),
+        (ring.live_address, _LIVE_BYTES_MAX),
+    ):
+        need(0 < address < (1 << 64) - length, "a ring's memory is nowhere")
+        need(address % _ALIGN_BYTES == 0, "a ring's memory is not aligned")
+    return RingKeys(
+        data_address=ring.data_address,
+        live_address=ring.live_address,
+        data_key=ring.data_key,
+        live_key=ring.live_key,
+    )
+
+
+def _position(position: int) -> int:
+    need(position < _POSITION_END and position % _ALIGN_BYTES == 0, "a position is no frame's")
+    return position
+
+
+def link_out(link: LinkAsk) -> pb.LinkRequest:
+    """The subscriber's."""
+    return pb.LinkRequest(
+        stream=link.stream,
+        subscription=link.subscription,
+        generation=link.generation,
+        epoch=link.epoch,
+        position=link.position,
+        cursor=link.cursor,
+        tail_mode=TAIL_MODES.index(link.tail_mode) + 1,  # type: ignore[arg-type]
+        credit_count=link.credit_count,
+        replica=_ring_out(link.replica),
+        pair=pair_out(link.pair),
+    )
+
+
+def link_in(link: pb.LinkRequest) -> LinkAsk:
+    """A subscriber's, checked."""
+    need(len(link.subscription) == SUBSCRIPTION_BYTES, "its subscription has another length")
+    need(link.generation > 0, "its link has no generation")
+    need(0 < link.tail_mode <= len(TAIL_MODES), "how its tail is to move is unknown")
+    tail_mode = TAIL_MODES[link.tail_mode - 1]
+    receives = link.credit_count
+    is_power = receives & (receives - 1) == 0
+    need(
+        receives == 0 if tail_mode == "write" else 0 < receives <= CREDITS_MAX and is_power,
+        "its receives for tails are impossible",
+    )
+    need(link.cursor <= link.position, "its readers are ahead of its tail")
+    pair = pair_in(link.pair)
+    need(pair.receives == 0, "it has receives posted that no tail is for")
+    return LinkAsk(
+        stream=name_in(link.stream),
+        subscription=link.subscription,
+        generation=link.generation,
+        epoch=link.epoch,
+        position=_position(link.position),
+        cursor=_position(link.cursor),
+        tail_mode=tail_mode,
+        credit_count=receives,
+        replica=_ring_in(link.replica),
+        pair=pair,
+    )
+
+
+def link_grant_out(link: LinkGrant) -> pb.LinkReply:
+    """The node's answer."""
+    return pb.LinkReply(
+        pair=pair_out(link.pair),
+        start=link.start,
+        sequence=link.sequence,
+        ring=_ring_out(link.ring),
+    )
+
+
+def link_grant_in(link: pb.LinkReply, ask: LinkAsk) -> LinkGrant:
+    """A node's half, checked against what was asked."""
+    need(link.start > 0, "its link begins nowhere")
+    need(link.start >= ask.position, "its link begins below what is here already")
+    need(link.sequence < _SEQUENCE_END, "its sequence is impossible")
+    return LinkGrant(
+        pair=pair_in(link.pair),
+        start=_position(link.start),
+        sequence=link.sequence,
+        ring=_ring_in(link.ring),
+    )
