@@ -83,14 +83,10 @@ def find(
             cause = error.__cause__ or error
             reasons.append(f"not by verbs, since {error}")
     raise errors.UnsupportedTransport(
-        f"the node at {where} was found, and cannot be reached: {'; '.join(reasons)}; {_CURE}"
+        f"the node at {where} was found, and cannot be reached: {'; '.join(reasons)}; for "
+        "shared memory run both on one host, as one user, with one RDMAQ_RUNTIME_DIR; for verbs "
+        f"see `rdmaq doctor {where}` here, and `rdmaq doctor` on the node's host"
     ) from cause
-
-
-_CURE = (
-    "for shared memory run both on one host, as one user, with one RDMAQ_RUNTIME_DIR; for verbs "
-    "see `rdmaq doctor` on both hosts"
-)
 
 
 def _no_shm(description: Description, link: LocalLink, timeout: float) -> str:

@@ -80,11 +80,10 @@ def check_devices(machine: Machine) -> Iterator[Finding]:
 
 
 def _of_devices(machine: Machine, names: str) -> Finding:
-    if "ib_uverbs" not in machine.modules():
-        return UVERBS_MISSING.found(names=names)
     doors = [name for name in machine.names("dev/infiniband") if name.startswith("uverbs")]
     if not doors:
-        return DOOR_MISSING.found(names=names)
+        is_loaded = "ib_uverbs" in machine.modules()
+        return (DOOR_MISSING if is_loaded else UVERBS_MISSING).found(names=names)
     closed = [name for name in doors if not machine.may_open(f"dev/infiniband/{name}")]
     if closed:
         return DOOR_CLOSED.found(paths=" ".join(f"/dev/infiniband/{name}" for name in closed))

@@ -128,8 +128,11 @@ class Machine:
         )
 
     def modules(self) -> set[str]:
-        """Kernel modules that are loaded or built in, by their folder in /sys."""
-        return set(self.names("sys/module"))
+        """Kernel modules that are loaded or built in; of the latter few have a folder in /sys."""
+        release = self.text("proc/sys/kernel/osrelease")
+        built_in = self.text(f"lib/modules/{release}/modules.builtin").splitlines()
+        names = {line.rpartition("/")[2].partition(".ko")[0].replace("-", "_") for line in built_in}
+        return names | set(self.names("sys/module"))
 
     def clock_is_synchronised(self) -> bool:
         """Whether something keeps the clock to the time of day."""

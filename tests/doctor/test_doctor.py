@@ -127,13 +127,21 @@ def test_absent_device_is_told_with_what_is_missing(
 
 
 def test_device_that_programs_cannot_open_is_bad(tmp_path: Path) -> None:
-    """A device without ib_uverbs, or without its file."""
-    finding = found(machine(tmp_path, without=("sys/module/ib_uverbs",)), "uverbs-missing")
+    """A device without its file, for want of ib_uverbs or of whoever makes such files."""
+    finding = found(machine(tmp_path, without=("dev/", "sys/module/ib_uverbs")), "uverbs-missing")
     assert finding.level == BAD
     assert "modprobe ib_uverbs" in finding.cure
-    (tmp_path / "sys/module/ib_uverbs").mkdir()
-    (tmp_path / "dev/infiniband/uverbs0").unlink()
-    assert found(machine(tmp_path, without=("dev/",)), "uverbs-not-in-dev").level == BAD
+    built_in = {
+        "proc/sys/kernel/osrelease": "6.12.0-test",
+        "lib/modules/6.12.0-test/modules.builtin": "kernel/drivers/infiniband/core/ib_uverbs.ko",
+    }
+    where = machine(tmp_path, without=("dev/", "sys/module/ib_uverbs"), files=built_in)
+    assert found(where, "uverbs-not-in-dev").level == BAD
+
+
+def test_user_access_that_is_built_into_the_kernel_is_not_missed(tmp_path: Path) -> None:
+    """Its file is there: nothing else counts."""
+    assert "uverbs-missing" not in symptoms(machine(tmp_path, without=("sys/module/ib_uverbs",)))
 
 
 def test_counter_that_the_kernel_gave_up_is_told(

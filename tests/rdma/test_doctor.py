@@ -15,6 +15,7 @@ import pytest
 
 from rdmaq.doctor import clocks
 from rdmaq.doctor.checks import examine
+from rdmaq.doctor.facts import gather
 from rdmaq.doctor.finding import BAD, NOTE, OK
 from rdmaq.doctor.machine import Machine
 from rdmaq.rig.fixtures import FaultInjector, RdmaWire
@@ -71,6 +72,25 @@ def test_healthy_machine_has_nothing_to_cure_for_root_and_for_an_ordinary_user(
     assert any(rdma_wire.left.address in finding.what for finding in findings)
     findings = findings_after(as_nobody)
     assert names(findings) == set()
+
+
+def test_info_tells_what_each_device_grants(rdma_wire: RdmaWire) -> None:
+    """Limits, interfaces and GIDs of both ends; verbs are usable."""
+    facts = gather(Machine())
+    assert facts["transports"]["verbs"] == {"usable": True, "why_not": None}
+    told = {port["device"]: port for port in facts["ports"]}
+    for end in (rdma_wire.left, rdma_wire.right):
+        port = told[end.name]
+        assert (port["state"], port["mtu_bytes"], port["mtu_bytes_max"]) == ("ACTIVE", 4096, 4096)
+        assert port["interfaces"] == [{"name": end.interface, "is_up": True, "mtu_bytes": 4300}]
+        assert port["gids"][end.gid_index]["address"] == end.address
+        limits = port["limits"]
+        assert all(limits[name] > 0 for name in (
+            "queue_pairs_max", "send_depth_max", "cq_entries_max", "regions_max", "windows_max",
+            "region_bytes_max", "initiator_depth_max", "responder_depth_max", "inline_bytes_max",
+        ))  # fmt: skip
+        assert limits["has_atomics"] is True
+        assert "2B" in limits["window_types"]
 
 
 def test_locked_memory_that_is_too_little_is_recognised() -> None:
@@ -152,7 +172,7 @@ def test_rxe_without_an_interface_is_recognised(rdma_wire: RdmaWire) -> None:
 
 
 def test_doors_that_are_missing_or_closed_are_told_apart() -> None:
-    findings = findings_after(emptied("/sys/module", "ib_core", "rdma_rxe"))
+    findings = findings_after(emptied(DOORS), emptied("/sys/module", "ib_core", "rdma_rxe"))
     assert the(findings, "uverbs-missing").level == BAD
     assert the(findings_after(emptied(DOORS)), "uverbs-not-in-dev").level == BAD
     doors = [str(door) for door in DOORS.glob("uverbs*")]

@@ -6,11 +6,13 @@ import re
 
 import pytest
 
+import rdmaq
 from rdmaq import verbs
 from rdmaq.errors import OperationFailed
 from rdmaq.rig.fixtures import RdmaWire
 from tests.rdma.broken import dropped
 from tests.rdma.ends import HASTY, End, connected
+from tests.rdma.sessions import calling, serving
 
 pytestmark = [pytest.mark.rdma, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -65,3 +67,34 @@ def test_peer_that_closed_its_pair_is_told_with_everything(rdma_wire: RdmaWire) 
         with pytest.raises(OperationFailed) as caught:
             operation.wait(60)
         says_all(caught.value, left, right)
+
+
+def test_user_of_a_region_is_told_everything_too(rdma_wire: RdmaWire) -> None:
+    """In the class that says what to do, with the pair's words in it."""
+    with serving(rdma_wire) as node, calling(rdma_wire, node) as peer:
+        region = peer.region("n")
+        assert int(region.read()[7]) == 7
+        with dropped("udp dport 4791"), pytest.raises(rdmaq.PeerGone) as caught:
+            region.read()
+        region.close()
+    text = str(caught.value)
+    assert text.startswith("region 'n' has lost its ")
+    for words in (
+        "failed with RETRY_EXC_ERR",
+        f"GID {rdma_wire.right.address} (RoCE v2, index 1) to {rdma_wire.left.address}, MTU 4096",
+        "timeout 16",
+        "4791/udp",
+        "`rdmaq doctor HOST:PORT`",
+    ):
+        assert words in text
+
+
+def test_connection_that_does_not_come_about_is_told_everything_too(rdma_wire: RdmaWire) -> None:
+    """With the very command that looks for the cause."""
+    with serving(rdma_wire) as node, dropped("udp dport 4791"):
+        with pytest.raises(rdmaq.UnsupportedTransport) as caught:
+            calling(rdma_wire, node)
+        text = str(caught.value)
+        assert f"`rdmaq doctor {node.address}`" in text
+    assert "failed with RETRY_EXC_ERR" in text
+    assert f"to {rdma_wire.left.address}, MTU 4096" in text
