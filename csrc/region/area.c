@@ -41,19 +41,26 @@ static int make(const char *name, uint64_t bytes, enum rq_sealing sealing, void 
     return error;
 }
 
+/* Sizes, and whose it is; nothing is mapped yet. NULL: no memory. */
+static struct rq_area *new_area(uint64_t data_bytes, uint32_t access, int is_owner) {
+    struct rq_area *area = calloc(1, sizeof(*area));
+    if (area == NULL) return NULL;
+    area->data_bytes = data_bytes;
+    area->mapped_bytes = whole_pages(data_bytes);
+    area->control_bytes = whole_pages(sizeof(struct rq_area_control));
+    area->access = access;
+    area->is_owner = is_owner;
+    area->owner_pid = getpid();
+    return area;
+}
+
 int rq_area_create(uint64_t data_bytes, uint32_t access, struct rq_area **area_out,
                    int *data_fd_out, int *control_fd_out) {
     *area_out = NULL;
     *data_fd_out = *control_fd_out = -1;
     if (data_bytes == 0 || data_bytes > RQ_AREA_BYTES_MAX) return -EINVAL;
-    struct rq_area *area = calloc(1, sizeof(*area));
+    struct rq_area *area = new_area(data_bytes, access, 1);
     if (area == NULL) return -ENOMEM;
-    area->data_bytes = data_bytes;
-    area->mapped_bytes = whole_pages(data_bytes);
-    area->control_bytes = whole_pages(sizeof(struct rq_area_control));
-    area->access = access;
-    area->is_owner = 1;
-    area->owner_pid = getpid();
     void *base;
     int control_fd = make("rdmaq-control", area->control_bytes, RQ_SEAL_WRITER, &base);
     if (control_fd < 0) {
@@ -86,13 +93,8 @@ int rq_area_attach(int data_fd, int control_fd, uint64_t data_bytes, uint32_t ac
                    struct rq_area **area_out) {
     *area_out = NULL;
     if (data_bytes == 0 || data_bytes > RQ_AREA_BYTES_MAX) return -EBADMSG;
-    struct rq_area *area = calloc(1, sizeof(*area));
+    struct rq_area *area = new_area(data_bytes, access, 0);
     if (area == NULL) return -ENOMEM;
-    area->data_bytes = data_bytes;
-    area->mapped_bytes = whole_pages(data_bytes);
-    area->control_bytes = whole_pages(sizeof(struct rq_area_control));
-    area->access = access;
-    area->owner_pid = getpid();
     int error = check(data_fd, area->mapped_bytes);
     if (error == 0) error = check(control_fd, area->control_bytes);
     if (error == 0 && (area->control = map(control_fd, area->control_bytes, 0)) == NULL)
@@ -122,7 +124,7 @@ int rq_area_revoke(struct rq_area *area) {
         mmap(NULL, area->mapped_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (own == MAP_FAILED) return -errno;
     memcpy(own, area->data, area->mapped_bytes);
-    madvise(own, area->mapped_bytes, MADV_DONTFORK);
+    rq_memory_keep_from_fork(own, area->mapped_bytes);
     if (mremap(own, area->mapped_bytes, area->mapped_bytes, MREMAP_MAYMOVE | MREMAP_FIXED,
                area->data) == MAP_FAILED) {
         int error = -errno;
