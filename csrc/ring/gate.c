@@ -111,10 +111,27 @@ static int is_too_few_too_long(struct rq_publisher *publisher, uint64_t now_tick
                       rq_ns_ticks(publisher->timeout_ns));
 }
 
+/* Nobody looked for longer than a slice: this process stood still, and its readers may have stood
+ * still with it (a paused machine, a stopped container). Such time is nobody's stall. */
+static void forgive_absence(struct rq_publisher *publisher, uint64_t now_ticks) {
+    int64_t away_ticks =
+        (int64_t)(now_ticks - publisher->looked_ticks) - (int64_t)rq_ns_ticks(RQ_WAIT_SLICE_NS_MAX);
+    publisher->looked_ticks = now_ticks;
+    if (away_ticks <= 0) return;
+    uint64_t forgiven_ticks = (uint64_t)away_ticks;
+    publisher->blocked_since_ticks += forgiven_ticks;
+    if (publisher->too_few_since_ticks != 0) publisher->too_few_since_ticks += forgiven_ticks;
+    for (uint32_t i = 0; i < publisher->reader_count; i++)
+        publisher->readers[i]->moved_ticks += forgiven_ticks;
+    for (uint32_t i = 0; i < publisher->tap_count; i++)
+        publisher->taps[i]->moved_ticks += forgiven_ticks;
+}
+
 static int try_gate(struct rq_publisher *publisher, uint64_t frame_bytes) {
     uint64_t cursors_before[RQ_READERS_MAX];
     rq_publisher_lock(publisher);
     uint64_t now_ticks = rq_now_ticks(); /* under the lock, as the stamps of who is admitted */
+    forgive_absence(publisher, now_ticks);
     for (uint32_t i = 0; i < publisher->reader_count; i++)
         cursors_before[i] = publisher->readers[i]->cursor_seen;
     int is_open = rq_gate_is_open(publisher, frame_bytes), is_hopeless = 0;
@@ -134,7 +151,7 @@ static int try_gate(struct rq_publisher *publisher, uint64_t frame_bytes) {
 }
 
 static void begin_stall(struct rq_publisher *publisher, uint64_t now_ticks) {
-    publisher->blocked_since_ticks = now_ticks;
+    publisher->blocked_since_ticks = publisher->looked_ticks = now_ticks;
     publisher->too_few_since_ticks = 0;
     rq_publisher_lock(publisher);
     for (uint32_t i = 0; i < publisher->reader_count; i++)

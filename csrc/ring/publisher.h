@@ -65,6 +65,7 @@ struct rq_publisher {
     uint32_t readers_min;
     uint32_t readers_cut_off;
     uint64_t blocked_since_ticks; /* 0: not blocked */
+    uint64_t looked_ticks;        /* while blocked: when the gate was last looked at */
     uint64_t waiter;              /* thread between two slices of its wait at the gate; 0: none */
     uint64_t too_few_since_ticks; /* while blocked: since when readers are fewer than readers_min */
     struct rq_handle handle;
