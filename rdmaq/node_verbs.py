@@ -24,7 +24,7 @@ from rdmaq.sessions.choice import DeviceChoice
 from rdmaq.sessions.probe import LOST, Farewell
 from rdmaq.sessions.pulse import EVERY_SECONDS, Pulse
 from rdmaq.sessions.serving import ServedSession
-from rdmaq.sessions.trust import EVERYBODY, Circle
+from rdmaq.sessions.trust import EVERYBODY, Circle, Owners
 from rdmaq.verbs.device import Device
 from rdmaq.verbs.gids import Gid
 from rdmaq.verbs.library import load
@@ -61,6 +61,7 @@ class VerbsDoor:
         self._beat_every_seconds = beat_every_seconds
         self._lock = threading.Lock()
         self._devices: dict[tuple[str, int, Gid], Device] = {}
+        self._owners: dict[Device, Owners] = {}
         self._circles: dict[tuple[Device, str], Circle] = {}
         self._sessions: dict[bytes, tuple[Circle, str, ServedSession]] = {}
         self._pulse: Pulse | None = None
@@ -147,9 +148,11 @@ class VerbsDoor:
     def revoke(self, exported: Exported) -> None:
         """Takes every key to an export back."""
         with self._lock:
-            circles = list(self._circles.values())
+            circles, owners = list(self._circles.values()), list(self._owners.values())
         for circle in circles:
             circle.revoke(exported)
+        for own in owners:
+            own.revoke(exported)
 
     def say_farewell(self) -> None:
         """Tells every peer that the node closes; waits for those who answer, a moment at most."""
@@ -177,6 +180,7 @@ class VerbsDoor:
             devices = list(self._devices.values())
             self._devices.clear()
             self._circles.clear()
+            self._owners.clear()
         for device in devices:
             device.close()
 
@@ -218,10 +222,11 @@ class VerbsDoor:
             if device is None:
                 device = Device(port, own_gid)
                 self._devices[port.device, port.number, own_gid] = device
+                self._owners[device] = Owners(device)
             key = EVERYBODY if device.limits.has_windows else caller
             circle = self._circles.get((device, key))
             if circle is None:
-                circle = self._circles[device, key] = Circle(device)
+                circle = self._circles[device, key] = Circle(device, self._owners[device])
             circle.user_count += 1
             return circle, key
 

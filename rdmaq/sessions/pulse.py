@@ -10,8 +10,8 @@ from typing import Protocol
 
 _log = logging.getLogger("rdmaq")
 
-#: How often a peer's NIC is asked. One that answers no more is given up within so many seconds and
-#: the pair's own bound (`PairSettings.failure_seconds_max`, 7.7 s with the defaults).
+#: How often a peer's NIC is asked. One that answers no more is given up within so many seconds, two
+#: looks (2 s), and its own bound (`failure_seconds_max`, 7.5 s with the defaults): 15 in all.
 EVERY_SECONDS = 5.0
 
 

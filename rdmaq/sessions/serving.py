@@ -85,7 +85,7 @@ class ServedSession:
             memory = circle.registered(exported)
             access = remote_access(exported, has_atomics=self.has_atomics)
             if access & Access.REMOTE_ATOMIC:
-                circle.let_nic_count(exported)
+                circle.owners.let_nic_count(exported)
             if not circle.has_windows:
                 self._windows.append((exported, None))
                 return memory.remote

@@ -37,25 +37,74 @@ def remote_access(exported: Exported, *, has_atomics: bool) -> Access:
     return access
 
 
+class Owners:
+    """The owners' own way to atomic exports by one device; lives as long as that is open.
+
+    An atomic of a NIC is one step among those of that NIC, whatever the domain. So owners have a
+    domain of theirs, which no peer has a queue pair in; the memory is pinned once more for it.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._lock = threading.Lock()
+        self._domain: Domain | None = None
+        self._memories: dict[Exported, Memory] = {}
+
+    def let_nic_count(self, exported: Exported) -> None:
+        """Has the owner's atomics go by the NIC, too, where they would not be one step else.
+
+        Must be called before a key for atomics is given to a peer; idempotent.
+
+        Raises:
+            RegionAccessError: peers of this host count in it by their CPUs.
+            PairError, RegistrationError: the device has no room for it.
+        """
+        if self._device.limits.atomics_are_global:
+            return
+        assert isinstance(exported, Export), "tables are for reading"
+        with self._lock:
+            if exported in self._memories:
+                return
+            if self._domain is None:
+                self._domain = self._device.domain()
+            area = exported.area
+            access = remote_access(exported, has_atomics=True)
+            memory = self._domain.register(area.array(np.dtype("u1"), (area.data_bytes,)), access)
+            try:
+                exported.count_by_nic(self._domain, memory.remote)
+            except BaseException:
+                memory.close()
+                raise
+            self._memories[exported] = memory
+
+    def revoke(self, exported: Exported) -> None:
+        """Lets go of an export whose owner has stopped counting."""
+        with self._lock:
+            memory = self._memories.pop(exported, None)
+            if memory is not None:
+                memory.close()
+
+
 class Circle:
     """Callers that share a protection domain.
 
     Attributes:
         device: it is of.
+        owners: what counts for the exports' owners on it.
         domain: its own.
         lock: held by who registers, opens or revokes.
         sessions: of its callers, that are open.
         user_count: sessions open or being made; counted by the door, under its lock.
     """
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, owners: Owners) -> None:
         self.device = device
+        self.owners = owners
         self.domain: Domain = device.domain()
         self.lock = threading.RLock()
         self.sessions: set[ServedSession] = set()
         self.user_count = 0
         self._memories: dict[Exported, Memory] = {}
-        self._owners: dict[Exported, Domain] = {}
 
     @property
     def has_windows(self) -> bool:
@@ -84,30 +133,6 @@ class Circle:
             self._memories[exported] = memory
         return memory
 
-    def let_nic_count(self, exported: Exported) -> None:
-        """Has the owner's atomics go by the NIC, too, where they would not be one step else.
-
-        Must be called under the lock, before a key for atomics is given to a peer. The owner's own
-        way has a domain of its own, so that no peer can come by it; the memory is pinned once more.
-
-        Raises:
-            RegionAccessError: peers of this host count in it by their CPUs.
-            PairError, RegistrationError: the device has no room for it.
-        """
-        if self.device.limits.atomics_are_global or exported in self._owners:
-            return
-        assert isinstance(exported, Export), "tables are for reading"
-        domain = self.device.domain()
-        try:
-            area = exported.area
-            access = remote_access(exported, has_atomics=True)
-            memory = domain.register(area.array(np.dtype("u1"), (area.data_bytes,)), access)
-            exported.count_by_nic(domain, memory.remote)
-        except BaseException:
-            domain.close()
-            raise
-        self._owners[exported] = domain
-
     def revoke(self, exported: Exported) -> None:
         """Nobody reaches it from now on: its windows are closed, and its memory deregistered."""
         with self.lock:
@@ -116,15 +141,9 @@ class Circle:
             memory = self._memories.pop(exported, None)
             if memory is not None:
                 memory.close()
-            owners = self._owners.pop(exported, None)
-            if owners is not None:
-                owners.close()
 
     def close(self) -> None:
         """After its last session: everything is deregistered."""
         with self.lock:
             self._memories.clear()
-            for domain in self._owners.values():
-                domain.close()
-            self._owners.clear()
             self.domain.close()

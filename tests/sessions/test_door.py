@@ -48,7 +48,7 @@ class Book:
         self.devices.append(made)
         return made
 
-    def circle(self, device: Any) -> Any:
+    def circle(self, device: Any, _owners: object) -> Any:
         made: Any = Thing(device=device, user_count=0, is_closed=False, revoked=[])
         made.close = lambda: setattr(made, "is_closed", True)
         made.revoke = made.revoked.append
