@@ -196,3 +196,27 @@ def test_link_granted_out_of_bounds_or_unasked_is_refused_by_the_caller(
         monkeypatch.setattr(wire, "connect_reply", gave_more)
         with pytest.raises(rdmaq.BootstrapError, match="not what was asked for"):
             client.connect(ASK, client.describe()[1])
+
+
+def test_messages_have_no_room_for_a_payload() -> None:
+    """All fields of bytes, by message: each is bounded where it is read, and is no data."""
+    found = {
+        f"{name}.{field.name}"
+        for name, kind in pb.DescribeRequest.DESCRIPTOR.file.message_types_by_name.items()
+        for field in kind.fields
+        if field.type == field.TYPE_BYTES
+    }
+    assert found == {
+        "Identity.boot_id",
+        "DescribeReply.challenge",
+        "PairAttributes.gid",
+        "ConnectRequest.challenge",
+        "ConnectReply.session",
+        "ConfirmRequest.session",
+        "ConfirmRequest.written",
+        "ConfirmRequest.read",
+        "ConfirmReply.written",
+        "ConfirmReply.read",
+        "DisconnectRequest.session",
+        "LinkRequest.subscription",
+    }
