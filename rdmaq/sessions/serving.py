@@ -103,11 +103,17 @@ class ServedSession:
             if own is not exported:
                 kept.append((own, window))
             elif window is not None:
-                window.close()
+                self._take_back(window)
         had_it = len(kept) < len(self._windows)
         self._windows = kept
         if had_it and not kept:
             self.say(Farewell.REVOKED)
+
+    def _take_back(self, window: Window) -> None:
+        try:
+            window.close()
+        except RdmaqError:  # a device that keeps a key loses the pair which alone can use it
+            self.pair.close()
 
     def prove(self, proof: Proof) -> tuple[Probed, Proof]:
         """Compares the caller's proof with what arrived here, then probes the other way.
