@@ -50,7 +50,7 @@ struct rq_ring_there {
 
 /* `words`: RQ_LINK_WORDS_BYTES of zeroed, registered memory with local write, the link's until
  * rq_link_close. The publisher's data (one copy of it) is registered as data_key. Work requests in
- * flight: at most 3 * depth + 2, which pair's send queue must hold. */
+ * flight: at most 3 * depth + 3, which pair's send queue must hold. */
 struct rq_link_setup {
     struct rq_ring_there replica;
     uint64_t words_address;

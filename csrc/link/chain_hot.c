@@ -80,11 +80,29 @@ static void tail_op(const struct rq_link *link, uint64_t end, struct rq_op *op) 
     };
 }
 
+/* Readers who joined before the stream began learn from it what its first sequence is: ahead of the
+ * first data, and without the owner, who may be slow. */
+static void origin_op(const struct rq_link *link, struct rq_op *op) {
+    link->words->origin_sequence =
+        atomic_load_explicit(&link->publisher->live->origin_sequence, memory_order_relaxed);
+    *op = (struct rq_op){
+        .token = rq_token(link->chain_next, RQ_TOKEN_DATA),
+        .local_address = (uintptr_t)&link->words->origin_sequence,
+        .remote_address =
+            link->setup.replica.live_address + offsetof(struct rq_live, origin_sequence),
+        .length_bytes = sizeof(uint64_t),
+        .local_key = link->setup.words_key,
+        .remote_key = link->setup.replica.live_key,
+        .opcode = RQ_OP_WRITE,
+    };
+}
+
 static uint32_t build(const struct rq_link *link, uint64_t end, struct rq_op *ops) {
     uint64_t from = rq_link_sent(link), bytes = end - from;
     uint64_t to_wrap = link->segment.capacity_bytes - (from & (link->segment.capacity_bytes - 1));
     uint64_t first_bytes = bytes < to_wrap ? bytes : to_wrap;
     uint32_t count = 0;
+    if (link->chain_next == 0) origin_op(link, &ops[count++]);
     data_op(link, from, first_bytes, &ops[count++]);
     if (first_bytes < bytes) data_op(link, from + first_bytes, bytes - first_bytes, &ops[count++]);
     if (link->setup.tail_mode == RQ_TAIL_BY_IMM) {
@@ -119,7 +137,7 @@ static void note_posted(struct rq_link *link, uint64_t end, const struct rq_op *
 }
 
 int rq_chain_post(struct rq_link *link, uint64_t end) {
-    struct rq_op ops[RQ_CHAIN_REQUESTS + 1];
+    struct rq_op ops[RQ_CHAIN_REQUESTS + 2]; /* and the origin, and a READ */
     uint32_t count = build(link, end, ops);
     rq_store_order(); /* CPU to NIC: the frames stand before it is told of them */
     int posted = rq_pair_post(link->pair, ops, count);

@@ -17,8 +17,7 @@ static struct rq_link *link_of(struct rq_duty *duty) {
 /* What a thread that must not wait left to be told. */
 static void tell(struct rq_link *link) {
     if (!atomic_exchange_explicit(&link->is_event_due, 0, memory_order_acq_rel)) return;
-    if (atomic_load_explicit(&link->state, memory_order_acquire) == RQ_LINK_FAILED &&
-        link->modify_qp != NULL) {
+    if (rq_link_state(link) == RQ_LINK_FAILED && link->modify_qp != NULL) {
         struct ibv_qp_attr attributes = {.qp_state = IBV_QPS_ERR};
         link->modify_qp(link->pair->qp, &attributes, IBV_QP_STATE);
     }
@@ -131,7 +130,7 @@ static void prepare(struct rq_link *link, struct rq_publisher *publisher, struct
         (int (*)(struct ibv_qp *, struct ibv_qp_attr *, int))(uintptr_t)setup->modify_qp;
     link->index_stride_shift = publisher->index_stride_shift;
     link->wants_feedback = is_imm || publisher->segment.is_reliable;
-    atomic_store_explicit(&link->state, RQ_LINK_OPENING, memory_order_relaxed);
+    atomic_store_explicit(&link->standing, RQ_LINK_OPENING, memory_order_relaxed);
     atomic_store_explicit(&link->look_ticks, UINT64_MAX, memory_order_relaxed);
     if (is_imm)
         atomic_store_explicit(&link->credits_granted, setup->credit_count, memory_order_relaxed);
@@ -167,10 +166,10 @@ int rq_link_open(struct rq_publisher *publisher, struct rq_keeper *keeper, struc
 }
 
 int rq_link_start(struct rq_link *link) {
-    uint32_t state = RQ_LINK_OPENING;
-    if (!atomic_compare_exchange_strong_explicit(&link->state, &state, RQ_LINK_LIVE,
+    uint64_t standing = RQ_LINK_OPENING;
+    if (!atomic_compare_exchange_strong_explicit(&link->standing, &standing, RQ_LINK_LIVE,
                                                  memory_order_acq_rel, memory_order_relaxed))
-        return state == RQ_LINK_LIVE || state == RQ_LINK_LAGGING ? 0 : -ESHUTDOWN;
+        return rq_link_is_posting(link) ? 0 : -ESHUTDOWN;
     rq_link_ring(link);
     return 0;
 }
@@ -198,11 +197,13 @@ int rq_link_detach(struct rq_link *link) {
 }
 
 int rq_link_close(struct rq_link *link) {
-    if (atomic_load_explicit(&link->state, memory_order_acquire) == RQ_LINK_CLOSED) return 0;
+    if (rq_link_state(link) == RQ_LINK_CLOSED) return 0;
     rq_link_detach(link);
     atomic_store_explicit(&link->tap.flushed_bytes, RQ_TAP_GONE, memory_order_release);
     rq_publisher_remove_tap(link->publisher, &link->tap);
-    atomic_store_explicit(&link->state, RQ_LINK_CLOSED, memory_order_release);
+    uint64_t standing = atomic_load_explicit(&link->standing, memory_order_relaxed);
+    atomic_store_explicit(&link->standing, (standing & ~(uint64_t)0xff) | RQ_LINK_CLOSED,
+                          memory_order_release);
     return 0;
 }
 
@@ -210,6 +211,7 @@ void rq_link_free(struct rq_link *link) { free(link); }
 
 void rq_link_read_stats(struct rq_link *link, struct rq_link_stats *out) {
     const struct rq_link_tallies *tallies = &link->tallies;
+    uint64_t standing = atomic_load_explicit(&link->standing, memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&link->segment.live->tail_bytes, memory_order_relaxed);
     uint64_t flushed = atomic_load_explicit(&link->tap.flushed_bytes, memory_order_acquire);
     *out = (struct rq_link_stats){
@@ -228,10 +230,10 @@ void rq_link_read_stats(struct rq_link *link, struct rq_link_stats *out) {
         .credits_granted = rq_tally_of(&link->credits_granted),
         .credits_used = rq_tally_of(&link->credits_used),
         .heartbeats = rq_tally_of(&tallies->heartbeats),
-        .state = atomic_load_explicit(&link->state, memory_order_acquire),
-        .cause = atomic_load_explicit(&link->cause, memory_order_acquire),
-        .status = atomic_load_explicit(&link->status, memory_order_relaxed),
-        .vendor_error = atomic_load_explicit(&link->vendor_error, memory_order_relaxed),
+        .state = rq_standing_state(standing),
+        .cause = standing >> 8 & 0xff,
+        .status = standing >> 16 & 0xffff,
+        .vendor_error = (uint32_t)(standing >> 32),
         .outstanding = link->is_detached ? 0 : rq_pair_outstanding(link->pair),
         .is_flushed = flushed == RQ_TAP_GONE,
         .generation = link->setup.generation,

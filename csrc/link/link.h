@@ -10,7 +10,7 @@
 #include "ring/publisher.h"
 
 #define RQ_CHAIN_REQUESTS 3u      /* data, data behind the wrap, tail */
-#define RQ_LINK_EXTRA_REQUESTS 2u /* a READ of feedback, a heartbeat: one of each in flight */
+#define RQ_LINK_EXTRA_REQUESTS 3u /* a READ, a heartbeat, the origin: one of each in flight */
 
 /* What a request's token says: the chain's number above, its place below. */
 enum { RQ_TOKEN_DATA, RQ_TOKEN_END, RQ_TOKEN_READ, RQ_TOKEN_BEAT, RQ_TOKEN_KINDS };
@@ -38,10 +38,7 @@ struct rq_link {
     int wants_feedback; /* IMM, or a reliable stream */
 
     _Alignas(128) _Atomic uint32_t turn;
-    _Atomic uint32_t state;
-    _Atomic uint32_t cause; /* written once, by who made `state` RQ_LINK_FAILED */
-    _Atomic uint32_t status;
-    _Atomic uint32_t vendor_error;
+    _Atomic uint64_t standing;     /* state, and why: see rq_standing */
     _Atomic uint32_t is_event_due; /* the keeper tells, and moves the QP to ERR */
     _Atomic uint32_t is_beat_due; /* the keeper sets it, with the two below; the poster clears it */
     _Atomic uint64_t look_ticks;  /* the keeper shall look then; UINT64_MAX: an event tells */
@@ -94,8 +91,21 @@ void rq_link_set_beat(struct rq_link *link);
 /* beat_hot.c: the heartbeat, unless the last one is still on its way. */
 void rq_link_post_beat(struct rq_link *link);
 
+/* One word, so that nobody sees a link failed without its cause. */
+static inline uint64_t rq_standing(uint32_t state, uint32_t cause, uint32_t status,
+                                   uint32_t vendor_error) {
+    return state | (uint64_t)cause << 8 | (uint64_t)(status & 0xffff) << 16 |
+           (uint64_t)vendor_error << 32;
+}
+
+static inline uint32_t rq_standing_state(uint64_t standing) { return standing & 0xff; }
+
+static inline uint32_t rq_link_state(const struct rq_link *link) {
+    return rq_standing_state(atomic_load_explicit(&link->standing, memory_order_acquire));
+}
+
 static inline int rq_link_is_posting(const struct rq_link *link) {
-    uint32_t state = atomic_load_explicit(&link->state, memory_order_acquire);
+    uint32_t state = rq_link_state(link);
     return state == RQ_LINK_LIVE || state == RQ_LINK_LAGGING;
 }
 

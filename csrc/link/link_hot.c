@@ -34,14 +34,13 @@ int rq_link_end_turn(struct rq_link *link) {
 }
 
 int rq_link_fail(struct rq_link *link, uint32_t cause, uint32_t status, uint32_t vendor_error) {
-    uint32_t state = atomic_load_explicit(&link->state, memory_order_relaxed);
+    uint64_t standing = atomic_load_explicit(&link->standing, memory_order_relaxed);
     do {
+        uint32_t state = rq_standing_state(standing);
         if (state == RQ_LINK_FAILED || state == RQ_LINK_CLOSED) return 0;
-    } while (!atomic_compare_exchange_weak_explicit(&link->state, &state, RQ_LINK_FAILED,
-                                                    memory_order_acq_rel, memory_order_relaxed));
-    atomic_store_explicit(&link->status, status, memory_order_relaxed);
-    atomic_store_explicit(&link->vendor_error, vendor_error, memory_order_relaxed);
-    atomic_store_explicit(&link->cause, cause, memory_order_release);
+    } while (!atomic_compare_exchange_weak_explicit(
+        &link->standing, &standing, rq_standing(RQ_LINK_FAILED, cause, status, vendor_error),
+        memory_order_acq_rel, memory_order_relaxed));
     atomic_store_explicit(&link->is_event_due, 1, memory_order_release);
     rq_link_ring(link);
     return 1;
@@ -129,7 +128,7 @@ static uint32_t take_completions(struct rq_link *link) {
     }
     /* Failed, and everything that was posted has come back: not at the first error, since the NIC
      * may still read for those behind it. Nothing is ever posted again. */
-    if (atomic_load_explicit(&link->state, memory_order_acquire) == RQ_LINK_FAILED &&
+    if (rq_link_state(link) == RQ_LINK_FAILED &&
         (rq_pair_outstanding(link->pair) == 0 || RQ_WRONG(RELEASED_EARLY)))
         atomic_store_explicit(&link->tap.flushed_bytes, RQ_TAP_GONE, memory_order_release);
     return taken;
@@ -188,8 +187,9 @@ static void ask_for_feedback(struct rq_link *link) {
 /* ---- how far behind ---- */
 
 static void move_state(struct rq_link *link, uint32_t from, uint32_t to) {
-    if (!atomic_compare_exchange_strong_explicit(&link->state, &from, to, memory_order_acq_rel,
-                                                 memory_order_relaxed))
+    uint64_t standing = from;
+    if (!atomic_compare_exchange_strong_explicit(&link->standing, &standing, to,
+                                                 memory_order_acq_rel, memory_order_relaxed))
         return;
     atomic_store_explicit(&link->is_event_due, 1, memory_order_release);
     rq_link_ring(link);
@@ -214,11 +214,9 @@ static void look_at_lag(struct rq_link *link, uint64_t tail) {
 uint32_t rq_link_run(struct rq_link *link) {
     if (link->is_detached) return 0;
     uint64_t tail = atomic_load_explicit(&link->publisher->live->tail_bytes, memory_order_acquire);
-    uint32_t count =
-        rq_pair_outstanding(link->pair) != 0 ||
-                atomic_load_explicit(&link->state, memory_order_relaxed) == RQ_LINK_FAILED
-            ? take_completions(link)
-            : 0;
+    uint32_t count = rq_pair_outstanding(link->pair) != 0 || rq_link_state(link) == RQ_LINK_FAILED
+                         ? take_completions(link)
+                         : 0;
     if (atomic_load_explicit(&link->is_beat_due, memory_order_acquire)) rq_link_post_beat(link);
     count += post(link, tail);
     ask_for_feedback(link);

@@ -171,6 +171,12 @@ int rq_replica_restart(struct rq_replica *replica, uint32_t generation, uint64_t
     atomic_store_explicit(&replica->state, RQ_REPLICA_WAITING, memory_order_release);
     replica->is_begun = 0;
     if (jump_bytes != 0) jump(replica, position, sequence);
+    if (jump_bytes == 0 && replica->publisher->is_fresh && sequence != 0) { /* it began meanwhile */
+        rq_publisher_lock(replica->publisher);
+        replica->publisher->next_sequence = sequence;
+        replica->publisher->is_fresh = 0;
+        rq_publisher_unlock(replica->publisher);
+    }
     return 0;
 }
 

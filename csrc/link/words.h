@@ -39,9 +39,10 @@ _Static_assert(RQ_REPLICA_FEEDBACK_OFFSET_BYTES + sizeof(struct rq_feedback) <=
 
 /* The link's own registered words, RQ_LINK_WORDS_BYTES. */
 struct rq_link_words {
-    struct rq_beat beat;                            /* the heartbeat's WRITE begins here */
-    alignas(64) struct rq_feedback feedback;        /* the READ's ends here */
-    alignas(128) uint64_t tails[RQ_LINK_DEPTH_MAX]; /* one per chain in flight */
+    struct rq_beat beat;                           /* the heartbeat's WRITE begins here */
+    alignas(64) struct rq_feedback feedback;       /* the READ's ends here */
+    alignas(64) uint64_t origin_sequence;          /* of the stream: sent once */
+    alignas(64) uint64_t tails[RQ_LINK_DEPTH_MAX]; /* one per chain in flight */
 };
 _Static_assert(sizeof(struct rq_link_words) <= RQ_LINK_WORDS_BYTES, "room for all of them");
 

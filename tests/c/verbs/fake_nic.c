@@ -178,6 +178,9 @@ static void arrive(struct fake_cq *cq, const struct ibv_wc *wc) {
 
 static void consume_receive(struct fake_qp *qp, const struct fake_request *by) {
     if (qp->is_in_error || qp->is_destroyed) return;
+    if (qp->peer != NULL && qp->peer->receives_unchecked &&
+        qp->receives_used == qp->receives_posted)
+        return;
     CHECK(qp->receives_used < qp->receives_posted); /* posted without a receive credit */
     struct ibv_wc wc =
         completion(qp, qp->receive_ids[qp->receives_used++ % FAKE_QUEUE_MAX], IBV_WC_SUCCESS);

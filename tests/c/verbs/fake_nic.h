@@ -62,8 +62,9 @@ struct fake_qp {
     uint32_t late_first, late_count;
     int is_in_error;
     int is_destroyed;
-    const struct fake_wire *wire;        /* NULL, or: bytes move piece by piece, see wire.h */
-    uint32_t lost;                       /* completions that never came */
+    int receives_unchecked;       /* its WRITE_WITH_IMM may find no receive: nothing tells then */
+    const struct fake_wire *wire; /* NULL, or: bytes move piece by piece, see wire.h */
+    uint32_t lost;                /* completions that never came */
     uint32_t refuse_after, refuse_error; /* the next chain is torn: 0 error, not */
     int refuse_hides_bad_wr;
     int refuse_again; /* and the first of the chain after it */

@@ -59,6 +59,7 @@ struct slot {
 struct linked {
     uint64_t random;
     int is_reliable;
+    int is_hostile; /* one side: nonsense is to be expected */
     uint32_t tail_mode;
     struct rq_descriptor descriptor;
     struct rq_segment *segment;
