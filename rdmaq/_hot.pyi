@@ -1,5 +1,6 @@
 """The hot methods, written in C (csrc/python): bases of what users hold in their hands."""
 
+from collections import deque
 from collections.abc import Iterator
 from typing import Any, Self
 
@@ -8,6 +9,7 @@ import numpy.typing as npt
 from rdmaq.errors import EndOfStream
 from rdmaq.stream.batch import Batch
 from rdmaq.stream.cursor import Cursor
+from rdmaq.verbs.operation import Operation
 from rdmaq.verbs.requests import Requests
 
 class Sender:
@@ -24,25 +26,35 @@ class Sender:
     def _leave(self) -> None: ...
 
 class Poster:
-    """The hot half of a pair's `PostedPair`, which has `_run_slowly` and `_run_on`."""
+    """The hot half of a pair's `PostedPair`, which has the methods that it calls."""
 
     _taken: int
     _posted: int
     reported: int
     _special_seen: int
+    _found: int
     awaited_count: int
-    def run(self, requests: Requests, timeout: float | None = None) -> None: ...
+    _dropped: int
+    _has_failed: int
+    _is_closed: int
+    def run(self, requests: Requests, /, timeout: float | None = None) -> None: ...
+    def look(self, wait_ns: int, /) -> int: ...
+    def _accept(self, operation: Operation, requests: bytes | Requests, count: int, /) -> int: ...
+    def _post_waiting(self) -> None: ...
+    def _settle(self, found: int, /) -> None: ...
     def _bind(
         self,
-        pair: int,
-        run: int,
-        special: int,
+        addresses: tuple[int, int, int, int],
         owner: object,
         requests_type: type[Requests],
+        operation_type: type[Operation],
+        in_flight: deque[Operation],
+        backlog: deque[tuple[bytes, int]],
         /,
     ) -> None: ...
-    def _begin_posting(self) -> bool: ...
-    def _end_posting(self) -> None: ...
+    def _take_turns(self) -> bool: ...
+    def _forget_turns(self) -> None: ...
+    def _is_inside(self) -> bool: ...
 
 class Receiver:
     """The hot half of `Subscription`, which has `_answer`, `_check_into` and `_refuse_entry`."""

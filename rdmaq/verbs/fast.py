@@ -6,28 +6,22 @@ send queue, or no receive at the peer, waits in a backlog and is posted in order
 
 from __future__ import annotations
 
+import errno
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any, NoReturn
 
 from rdmaq._fast import address_of, error_text, ffi, lib
-from rdmaq.errors import ClosedError, PairError
+from rdmaq.errors import ClosedError, ConcurrentUse, PairError, RdmaqError
 from rdmaq.verbs import requests
 from rdmaq.verbs.operation import Operation
-from rdmaq.verbs.reports import DONE_COUNT_MAX, SLICE_NS, Explain, Queue, Reports, second_thread
-from rdmaq.verbs.requests import PACKED, Batch, Local, Remote, Requests, Shape
-
-if TYPE_CHECKING:
-    from rdmaq.errors import RdmaqError
+from rdmaq.verbs.reports import DONE_COUNT_MAX, SLICE_NS, Explain, Queue, Reports
+from rdmaq.verbs.requests import BACKLOG_MAX, PACKED, Batch, Local, Remote, Requests, Shape
 
 __all__ = ["BACKLOG_MAX", "PostedPair", "Queue"]
 
-_REQUEST_BYTES = PACKED.size
-#: Requests that may wait in a backlog; whoever posts more must wait for some of them.
-BACKLOG_MAX = 1 << 16
 _YIELD_SECONDS = 0.0001
 
-_post = lib.rq_pair_post
-_pack_into = PACKED.pack_into
+_pack = PACKED.pack
 
 
 class PostedPair(Reports):
@@ -52,7 +46,7 @@ class PostedPair(Reports):
         PairError: the numbers cannot be right.
     """
 
-    __slots__ = ("_piece_bytes_max", "_run", "_single", "_single_bytes")
+    __slots__ = ("_piece_bytes_max", "_run")
 
     def __init__(
         self,
@@ -84,14 +78,14 @@ class PostedPair(Reports):
         handle = ffi.gc(out[0], lib.rq_pair_free)
         super().__init__(queue, handle, explain, wait_mode)
         self._piece_bytes_max = piece_bytes_max
-        self._single = ffi.new("struct rq_op[1]")
-        self._single_bytes = ffi.buffer(self._single)
         self._run = ffi.new(
             "struct rq_run *", (self._done, SLICE_NS, DONE_COUNT_MAX, wait_mode, 0, 0)
         )
-        places = (handle, self._run, queue.special)
-        pair, run, special = map(address_of, places)
-        self._bind(pair, run, special, places, Requests)
+        places = (handle, queue.handle, self._run, queue.special)
+        pair, cq, run, special = map(address_of, places)
+        kept = (*places, self._done)
+        addresses = (pair, cq, run, special)
+        self._bind(addresses, kept, Requests, Operation, self._in_flight, self._backlog)
 
     # ---- operations ----
 
@@ -169,157 +163,132 @@ class PostedPair(Reports):
         return Requests(count, keep)
 
     def post(self, requests: Requests, count: int | None = None) -> Operation:
-        """Posts the first `count` of them (all of them) as one chain with one doorbell."""
-        count = len(requests.array) if count is None else count
-        if not 0 < count <= len(requests.array):
+        """Posts the first `count` of them (`requests.count`) as one chain with one doorbell."""
+        if type(requests) is not Requests:
             raise PairError(
-                f"{count} of {len(requests.array)} requests cannot be posted: "
+                f"a {type(requests).__name__} cannot be posted: it is no array of requests; "
+                "make one by pair.requests(count)"
+            )
+        if count is None:
+            count = requests.count
+        if not isinstance(count, int) or not 0 < count <= requests.count:
+            raise PairError(
+                f"{count!r} of {requests.count} requests cannot be posted: "
                 "post at least one and at most all of them"
             )
-        return self._accept(requests.pointer, count, requests)
+        return self._enter(requests, requests, count)
 
     def _run_slowly(self, requests: Requests, timeout: float | None) -> None:
         """Of `run`: something is in flight, or another thread posts."""
         self.post(requests).wait(timeout)
 
-    def _run_on(self, requests: Requests, timeout: float | None, count: int) -> None:
-        """Of `run`, which posts and now has `count` reports: not all is done, or not all well."""
-        try:
-            operation = self._continue(requests, count)
-        finally:
-            self._end_posting()
-        if operation is None:
-            operation = self.post(requests)
-        operation.wait(timeout)
-
-    def _continue(self, requests: Requests, count: int) -> Operation | None:
-        """None: it posted nothing."""
-        taken = self._run.taken
-        if count < 0:
-            raise self._refusal(count)
-        if taken == 0:
-            return None
-        self._taken += requests.count
-        self._posted += taken
-        operation = Operation(self, self._taken, requests)
-        self._in_flight.append(operation)
-        self._keep_rest(requests.pointer, taken, requests.count)
-        self._settle(count)
-        return operation
+    def _refuse(self, code: int) -> NoReturn:
+        """Of `run`: it posted nothing."""
+        raise self._refusal(code)
 
     def pack(self, shape: Shape, local: Local, remote: Remote, *, check: bool) -> bytes:
         """The requests of one operation, as the C side takes them."""
-        if check:
-            requests.check_places(shape.opcode, local, remote)
-        requests.check_words(shape)
-        return requests.pack(
-            shape, local, remote, piece_bytes_max=self._piece_bytes_max, token=self._taken
-        )
+        try:
+            if check:
+                requests.check_places(shape.opcode, local, remote)
+            requests.check_words(shape)
+            return requests.pack(
+                shape, local, remote, piece_bytes_max=self._piece_bytes_max, token=self._taken
+            )
+        except AttributeError as error:
+            raise requests.no_places(local, remote) from error
 
     def post_packed(self, packed: bytes, keep: Any) -> Operation:
         """Posts what `pack` made."""
-        pointer = ffi.from_buffer("struct rq_op[]", packed)
-        return self._accept(pointer, len(packed) // _REQUEST_BYTES, keep)
+        if not packed:
+            raise PairError("nothing was posted: the batch is empty; add operations to it")
+        return self._enter(packed, keep, 0)
 
     def _one(self, opcode: int, local: Local, remote: Remote, flags: int, check: bool) -> Operation:
         """The way of WRITEs and READs: one request, no object more than the Operation."""
-        length = local.length
-        if (check and length > remote.length) or length > self._piece_bytes_max:
-            shape = Shape(opcode, flags)
-            return self.post_packed(self.pack(shape, local, remote, check=check), local)
-        if not self._begin_posting():
-            raise second_thread("posts")
         try:
-            _pack_into(
-                self._single_bytes, 0, self._taken, local.address, remote.address, 0, 0, length,
+            length = local.length
+            if (check and length > remote.length) or length > self._piece_bytes_max:
+                shape = Shape(opcode, flags)
+                return self.post_packed(self.pack(shape, local, remote, check=check), local)
+            packed = _pack(
+                self._taken, local.address, remote.address, 0, 0, length,
                 local.lkey, remote.rkey, 0, opcode, flags,
             )  # fmt: skip
-            return self._accept_locked(self._single, 1, local)
-        finally:
-            self._end_posting()
+        except AttributeError as error:
+            raise requests.no_places(local, remote) from error
+        return self._enter(packed, local, 0)
 
-    def _accept(self, pointer: Any, count: int, keep: Any) -> Operation:
-        if count == 0:
-            raise PairError("nothing was posted: the batch is empty; add operations to it")
-        if not self._begin_posting():
-            raise second_thread("posts")
-        try:
-            return self._accept_locked(pointer, count, keep)
-        finally:
-            self._end_posting()
+    def _enter(self, packed: bytes | Requests, keep: Any, count: int) -> Operation:
+        operation = Operation(self, 0, keep)
+        code = self._accept(operation, packed, count)
+        if code < 0:
+            raise self._refusal(code)
+        return operation
 
-    def _accept_locked(self, pointer: Any, count: int, keep: Any) -> Operation:
-        if self._dropped:
-            raise PairError(
+    def _refusal(self, code: int) -> RdmaqError:
+        if code == -errno.ECANCELED:
+            return PairError(
                 "requests that waited to be posted were refused by the device: wait for those in "
                 "flight, which says why, then close the pair and connect a new one"
             )
-        # Known before it is posted: another thread may take its report before the call returns.
-        self._taken += count
-        operation = Operation(self, self._taken, keep)
-        self._in_flight.append(operation)
-        taken = 0 if self._backlog else _post(self._handle, pointer, count)
-        if taken == count:
-            self._posted += count
-            return operation
-        if taken >= 0 and self._taken - self._posted <= BACKLOG_MAX:
-            self._posted += taken
-            self._keep_rest(pointer, taken, count)
-            return operation
-        self._in_flight.pop()
-        self._taken -= count
-        if taken >= 0:
-            raise PairError(
+        if code == -errno.ENOBUFS:
+            return PairError(
                 f"{self._taken - self._posted:,} requests wait for room or for the peer's receives "
-                "already: wait for some of them before you post more"
+                f"already, and at most {BACKLOG_MAX:,} may: wait for some of them before you post "
+                "more"
             )
-        raise self._refusal(taken)
+        return super()._refusal(code)
 
-    def _keep_rest(self, pointer: Any, taken: int, count: int) -> None:
-        if taken < count:
-            self._backlog.append((_copy(pointer + taken, count - taken), count - taken))
-
-    def _post_backlog(self) -> None:
-        if not self._begin_posting():
-            return  # who posts now looks by itself
-        try:
-            while self._backlog:
-                pointer, count = self._backlog[0]
-                taken = _post(self._handle, pointer, count)
-                if taken < 0:
-                    self._drop_backlog(self._refusal(taken))
-                    return
-                self._posted += taken
-                if taken < count:
-                    self._backlog[0] = (_copy(pointer + taken, count - taken), count - taken)
-                    return
-                self._backlog.popleft()
-        finally:
-            self._end_posting()
-
-    def _drop_backlog(self, error: RdmaqError) -> None:
+    def _drop_backlog(self, code: int) -> None:
         """What was never posted ends with this error, after everything that was."""
+        if code == -errno.ECANCELED:  # the pair failed: as if the device had flushed it
+            packed, first = self._backlog[0]
+            error: RdmaqError = self._flushed(PACKED.unpack_from(packed, first * PACKED.size))
+        elif code == -errno.ESHUTDOWN:
+            error = ClosedError(
+                "this pair was closed before the operation was posted; make a new one"
+            )
+        else:
+            error = self._refusal(code)
         for operation in list(self._in_flight):
             if operation._end > self._posted:
                 operation._note_error(error)
-        self._backlog.clear()
         self._dropped = self._taken - self._posted
+        self._backlog.clear()
 
     # ---- the end ----
+
+    def check_close(self) -> None:
+        """Refuses a close from within: by a signal's handler that interrupted a call of this pair.
+
+        Raises:
+            ConcurrentUse: close it when that call has ended; nothing happened.
+        """
+        if not self._is_closed and self._is_inside():
+            raise ConcurrentUse(
+                "this pair cannot be closed by a signal's handler that interrupted a call of it: "
+                "set a flag there, and close it when the call has ended"
+            )
 
     def close(self) -> None:
         """Refuses every later call, wakes whoever waits, and ends what was never posted.
 
         What is in flight ends in `drain`, which must follow once the QP is in the error state.
+
+        Raises:
+            ConcurrentUse: as `check_close`.
         """
+        if self._is_closed:
+            return
+        self.check_close()
+        self._is_closed = 1
         lib.rq_cq_close(self._queue.handle)
         lib.rq_pair_close(self._handle)
-        while not self._begin_posting():  # whoever posts ends at once, since the queue is closed
+        while not self._take_turns():  # whoever is inside ends at once, since both are closed
             time.sleep(_YIELD_SECONDS)
-        self._drop_backlog(
-            ClosedError("this pair was closed before the operation was posted; make a new one")
-        )
-        self._end_posting()
+        self._settle(self._found)  # of a call that was interrupted
+        self._drop_backlog(-errno.ESHUTDOWN)
         self._finish()
 
     def drain(self, seconds: float) -> int:
@@ -344,9 +313,5 @@ class PostedPair(Reports):
     def forget(self) -> None:
         """In a forked child: the QP is the parent's, every later call is refused."""
         lib.rq_pair_forget(self._handle)
-
-
-def _copy(pointer: Any, count: int) -> Any:
-    copied = ffi.new("struct rq_op[]", count)
-    ffi.memmove(copied, pointer, count * _REQUEST_BYTES)
-    return copied
+        self._is_closed = 1
+        self._forget_turns()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -69,12 +70,12 @@ class Operation:
         if self._error is None:
             self._error = error
 
-    def _finish(self) -> None:
+    def _finish(self, futures: list[asyncio.Future[None]] | None) -> None:
         """Lets the memory go, and wakes whoever awaits."""
         self.keep = None
-        futures, self._futures = self._futures, None
         for future in futures or ():
-            future.get_loop().call_soon_threadsafe(_resolve, future)
+            with suppress(RuntimeError):  # its loop was closed: nobody awaits it any more
+                future.get_loop().call_soon_threadsafe(_resolve, future)
 
 
 def _resolve(future: asyncio.Future[None]) -> None:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import errno
 import time
-from abc import ABC, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
 from rdmaq._fast import Poster, error_text, ffi, lib
 from rdmaq.errors import ClosedError, ConcurrentUse, OperationFailed, OperationPending, PairError
 from rdmaq.verbs.awaiting import Awaiting
+from rdmaq.verbs.constants import Status
 from rdmaq.verbs.operation import Operation, Receive
 from rdmaq.verbs.requests import OPCODE_NAMES, Requests
 
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
 
 DONE_COUNT_MAX = 256
 SLICE_NS = lib.RQ_WAIT_SLICE_NS_MAX
-
-_poll = lib.rq_cq_poll
 
 
 class Explain(Protocol):
@@ -82,16 +80,20 @@ class Queue:
         lib.rq_cq_forget(self.handle)
 
 
-class Reports(Poster, ABC):
+class Reports(Poster):
     """The reporting half of `PostedPair`: one thread, or one event loop, waits at a time.
 
     Of `Poster` are `_taken`, requests accepted, those in the backlog among them; `_posted`, of them
-    handed to the device; `reported`; and `awaited_count`.
+    handed to the device; `reported`; `awaited_count`; `_dropped`, of those accepted: never will be
+    posted; and `look`, which calls `_settle_each` and `_finish`.
+
+    A signal's handler may raise wherever a call of Python's has ended. So what belongs together
+    (a report settled and counted as settled) has no call between.
     """
 
     __slots__ = (
-        "_awaiting", "_backlog", "_done", "_dropped", "_explain", "_handle", "_in_flight",
-        "_queue", "_receives", "_wait_mode", "watchdog",
+        "_awaiting", "_backlog", "_done", "_explain", "_handle", "_in_flight", "_queue",
+        "_receives", "_settled", "_wait_mode", "watchdog",
     )  # fmt: skip
 
     def __init__(self, queue: Queue, handle: Any, explain: Explain, wait_mode: int) -> None:
@@ -100,35 +102,12 @@ class Reports(Poster, ABC):
         self._explain = explain
         self._wait_mode = wait_mode
         self._done = ffi.new("struct rq_done[]", DONE_COUNT_MAX)
-        self._dropped = 0  # of those accepted: never will be posted
+        self._settled = 0  # of those found
         self._in_flight: deque[Operation] = deque()
-        self._backlog: deque[tuple[Any, int]] = deque()
+        self._backlog: deque[tuple[bytes, int]] = deque()
         self._receives: deque[Receive] = deque()
         self.watchdog: Watchdog | None = None
         self._awaiting = Awaiting(self, queue)
-
-    @abstractmethod
-    def _post_backlog(self) -> None:
-        """Posts what was put by for want of credit, as much of it as there is credit for now."""
-
-    def look(self, wait_ns: int) -> int:
-        """Takes reports, waiting so long for the first. Returns how many, or -errno."""
-        count = _poll(self._queue.handle, self._done, DONE_COUNT_MAX, self._wait_mode, wait_ns)
-        if count > 0:
-            self._settle(count)
-        if self._backlog:
-            self._post_backlog()
-            self._finish()
-        return count
-
-    def _settle(self, count: int) -> None:
-        special = self._queue.special[0]
-        if special == self._special_seen:
-            self.reported += count
-        else:
-            self._special_seen = special
-            self._settle_each(count)
-        self._finish()
 
     def _finish(self) -> None:
         if self._dropped and self.reported == self._posted:
@@ -139,25 +118,37 @@ class Reports(Poster, ABC):
             self._pop()
 
     def _pop(self) -> None:
-        operation = self._in_flight.popleft()
-        if operation._futures is not None:
+        operation = self._in_flight[0]
+        futures, operation._futures = operation._futures, None
+        if futures is not None:
             self.awaited_count -= 1
-        operation._finish()
+        operation._finish(futures)
+        self._in_flight.popleft()
 
-    def _settle_each(self, count: int) -> None:
-        for done in self._done[0:count]:
+    def _settle_each(self) -> None:
+        """Of `look`: some of what was found are receives or failures. Goes on where it was."""
+        in_flight, special = self._in_flight, self._queue.special[0]
+        while self._settled < self._found:
+            done = self._done[self._settled]
             if done.opcode == lib.RQ_OP_RECEIVE:
+                receive = Receive(done.imm, done.length_bytes)
+                self._settled += 1
                 if done.outcome == lib.RQ_OUTCOME_OK:
-                    self._receives.append(Receive(done.imm, done.length_bytes))
+                    self._receives.append(receive)
                 continue
+            if done.outcome != lib.RQ_OUTCOME_OK:
+                # Those before it are done; another thread may append behind it meanwhile.
+                while in_flight and in_flight[0]._end <= self.reported:
+                    self._pop()
+                if in_flight and in_flight[0]._error is None:
+                    error = self._failure(done)
+                    in_flight[0]._error = error
+                self._has_failed = 1
             self.reported += 1
-            if done.outcome == lib.RQ_OUTCOME_OK:
-                continue
-            # Those before it are done; another thread may append behind it meanwhile.
-            while self._in_flight[0]._end < self.reported:
-                self._pop()
-            if self._in_flight[0]._error is None:
-                self._in_flight[0]._note_error(self._failure(done))
+            self._settled += 1
+        self._found = self._settled = 0
+        self._special_seen = special
+        self._finish()
         self._awaiting.deliver(self._receives)
 
     def _failure(self, done: Any) -> OperationFailed:
@@ -170,24 +161,36 @@ class Reports(Poster, ABC):
             is_unknown=done.outcome == lib.RQ_OUTCOME_UNKNOWN,
         )
 
-    def wait_until(self, reported: int, timeout: float | None) -> None:
+    def _flushed(self, request: tuple[Any, ...]) -> OperationFailed:
+        """The error of a request that was not posted any more, since its pair had failed."""
+        token, length_bytes, opcode = request[0], request[5], request[9]
+        return self._explain(
+            opcode=OPCODE_NAMES[opcode],
+            length_bytes=length_bytes,
+            status=Status.WR_FLUSH_ERR,
+            vendor_error=0,
+            token=token,
+            is_unknown=False,
+        )
+
+    def wait_until(self, operation_end: int, timeout: float | None) -> None:
         """Waits until so many requests have ended; see `Operation.wait`."""
-        if self.awaited_count:
+        if self._awaiting.is_awaited():
             raise second_thread("waits in an event loop")
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = _deadline_of(timeout)
         wait_ns = SLICE_NS
-        while self.reported < reported:
+        while self.reported < operation_end:
             if deadline is not None:
-                left_seconds = deadline - time.monotonic()
-                wait_ns = max(0, min(SLICE_NS, int(left_seconds * 1e9)))
+                wait_ns = _slice_until(deadline)
+            before = self.reported
             code = self.look(wait_ns)
-            if self.reported >= reported:
+            if self.reported >= operation_end:
                 return
             if code < 0:
                 raise self._refusal(code)
-            if code == 0 and self.watchdog is not None:
+            if self.reported == before and self.watchdog is not None:
                 self.watchdog.look(self)
-            if code == 0 and wait_ns == 0:
+            if wait_ns == 0 and code == 0:
                 raise OperationPending(
                     f"not done after {timeout} s: {self._taken - self.reported:,} requests are in "
                     "flight and their memory is lent to the NIC; wait again, or close the pair"
@@ -214,13 +217,14 @@ class Reports(Poster, ABC):
 
     def in_flight_bytes(self) -> int:
         """Of local memory that operations in flight name; walks over all of them."""
-        return sum(_length_of(operation.keep) for operation in self._in_flight)
+        return sum(_length_of(operation.keep) for operation in list(self._in_flight))
 
     def uses(self, address: int, length: int) -> bool:
         """Whether an operation in flight names memory within these bytes."""
         return any(
             _overlaps(operation.keep, address, address + length)
             for operation in list(self._in_flight)
+            if operation._end > self.reported  # else a signal's handler raised as it was ended
         )
 
     # ---- receives, for the peer's WRITE_WITH_IMM ----
@@ -241,7 +245,7 @@ class Reports(Poster, ABC):
             )
         lib.rq_pair_grant(self._handle, count)
         if self._backlog:
-            self._post_backlog()
+            self._post_waiting()
 
     def receive(self, timeout: float | None = None) -> Receive | None:
         """The next WRITE_WITH_IMM of the peer's; None when time is up.
@@ -250,20 +254,19 @@ class Reports(Poster, ABC):
 
         Raises: ConcurrentUse, ClosedError, PairError as `Operation.wait`.
         """
-        deadline = None if timeout is None else time.monotonic() + timeout
+        deadline = _deadline_of(timeout)
         wait_ns = 0
         while not self._receives:
-            if self.awaited_count:
+            if self._awaiting.is_awaited():
                 raise second_thread("waits in an event loop")
             code = self.look(wait_ns)
             if code < 0:
                 raise self._refusal(code)
             if self._receives:
                 break
-            left_seconds = 1.0 if deadline is None else deadline - time.monotonic()
-            if left_seconds <= 0:
+            wait_ns = SLICE_NS if deadline is None else _slice_until(deadline)
+            if wait_ns == 0:
                 return None
-            wait_ns = min(SLICE_NS, int(left_seconds * 1e9))
         return self._receives.popleft()
 
     async def receive_async(self) -> Receive:
@@ -293,6 +296,21 @@ class Reports(Poster, ABC):
         return PairError(
             f"the device refuses to go on: {error_text(code)}; close the pair and connect a new one"
         )
+
+
+def _deadline_of(timeout: float | None) -> float | None:
+    if timeout is None:
+        return None
+    if not isinstance(timeout, (int, float)) or timeout != timeout:
+        raise PairError(
+            f"timeout={timeout!r} is no time: use seconds, or None to wait as long as it takes"
+        )
+    return time.monotonic() + timeout
+
+
+def _slice_until(deadline: float) -> int:
+    """How long to wait at once, in nanoseconds; 0: time is up."""
+    return max(0, int(min(SLICE_NS, (deadline - time.monotonic()) * 1e9)))
 
 
 def second_thread(does: str) -> ConcurrentUse:

@@ -48,6 +48,8 @@ OPCODE_NAMES = {
     COMPARE_SWAP: "COMPARE_SWAP",
     lib.RQ_OP_RECEIVE: "RECEIVE",
 }
+#: Requests that may wait in a backlog; whoever posts more must wait for some of them.
+BACKLOG_MAX = 1 << 16
 _ATOMIC_BYTES = 8
 _WORD_MAX = (1 << 64) - 1
 _IMM_MAX = (1 << 32) - 1
@@ -118,6 +120,15 @@ def check_places(opcode: int, local: Local, remote: Remote) -> None:
         )
 
 
+def no_places(local: object, remote: object) -> PairError:
+    """What to raise when one of them is no place that an operation can name."""
+    return PairError(
+        f"a {type(local).__name__} and a {type(remote).__name__} are no places of an operation: "
+        "first comes registered memory of ours (what Domain.register returned, or a part of it), "
+        "then the peer's (RemoteMemory.from_bytes(what the peer sent), or a part of it)"
+    )
+
+
 def check_words(shape: Shape) -> None:
     """Refuses numbers that the request's fields cannot hold.
 
@@ -176,11 +187,11 @@ class Requests:
     Attributes:
         array: `count` records of dtype `REQUEST`; `token` is free for your own use and comes back
             in `OperationFailed.token`.
-        count: how many there are; may be lowered, so that `run` takes the first of them only.
+        count: how many of them are posted: all of them, until it is lowered to take the first only.
         keep: what must stay alive as long as a request is in flight.
     """
 
-    __slots__ = ("_address", "array", "count", "keep", "pointer")
+    __slots__ = ("_address", "_count", "array", "keep", "pointer")
 
     WRITE = WRITE
     WRITE_WITH_IMM = WRITE_WITH_IMM
@@ -189,11 +200,34 @@ class Requests:
     COMPARE_SWAP = COMPARE_SWAP
 
     def __init__(self, count: int, keep: Any = None) -> None:
+        if not isinstance(count, int) or not 0 < count <= BACKLOG_MAX:
+            raise PairError(
+                f"{count!r} requests cannot be made: an array has 1 to {BACKLOG_MAX:,}, as many as "
+                "may wait to be posted"
+            )
         self.array = np.zeros(count, REQUEST)
-        self.count = count
+        self._count = count
         self.keep = keep
         self.pointer = ffi.from_buffer("struct rq_op[]", self.array)
         self._address = address_of(self.pointer)
+
+    @property
+    def count(self) -> int:
+        """How many are posted, from the first on.
+
+        Raises:
+            PairError: there are not so many.
+        """
+        return self._count
+
+    @count.setter
+    def count(self, count: int) -> None:
+        if not isinstance(count, (int, np.integer)) or not 0 <= count <= len(self.pointer):
+            raise PairError(
+                f"{count!r} of {len(self.pointer)} requests cannot be posted: "
+                "use 0 to as many as there are"
+            )
+        self._count = int(count)
 
 
 class Batch:
