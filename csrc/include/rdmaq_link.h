@@ -117,7 +117,7 @@ int rq_link_detach(struct rq_link *link);
 int rq_link_close(struct rq_link *link);
 /* Any thread; no lock. Each word is whole, their moments may differ. */
 void rq_link_read_stats(struct rq_link *link, struct rq_link_stats *out);
-/* After close. */
+/* After close; in a forked child without it. */
 void rq_link_free(struct rq_link *link);
 
 /* ---- replica ------------------------------------------------------------------------------- */
@@ -183,6 +183,8 @@ int rq_replica_restart(struct rq_replica *replica, uint32_t generation, uint64_t
 void rq_replica_read_stats(struct rq_replica *replica, struct rq_replica_stats *out);
 /* Ends the readers' waiting; after detach. The segment outlives it. */
 int rq_replica_close(struct rq_replica *replica);
+/* In a forked child: its readers' pages are not there. A link and a backfill are simply freed. */
+void rq_replica_forget(struct rq_replica *replica);
 void rq_replica_free(struct rq_replica *replica);
 
 /* ---- backfill ------------------------------------------------------------------------------ */

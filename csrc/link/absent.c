@@ -77,6 +77,8 @@ int rq_replica_close(struct rq_replica *replica) {
     return -ENOSYS;
 }
 
+void rq_replica_forget(struct rq_replica *replica) { (void)replica; }
+
 void rq_replica_free(struct rq_replica *replica) { (void)replica; }
 
 int rq_backfill_open(const struct rq_descriptor *descriptor, struct rq_pair *pair,

@@ -215,6 +215,8 @@ int rq_replica_close(struct rq_replica *replica) {
     return rq_publisher_close(replica->publisher);
 }
 
+void rq_replica_forget(struct rq_replica *replica) { rq_publisher_forget(replica->publisher); }
+
 void rq_replica_free(struct rq_replica *replica) {
     if (replica == NULL) return;
     rq_publisher_free(replica->publisher);
