@@ -16,6 +16,8 @@ int rq_link_take_turn(struct rq_link *link) {
         if (atomic_compare_exchange_strong_explicit(&link->turn, &turn, RQ_TURN_HELD,
                                                     memory_order_acquire, memory_order_relaxed))
             return 1;
+        RQ_STEP();
+        if (RQ_WRONG(WORD_NOT_LEFT)) return 0;
         /* Release: the holder sees what we came for, the new tail above all. */
         if (atomic_compare_exchange_strong_explicit(&link->turn, &turn, RQ_TURN_HELD_AGAIN,
                                                     memory_order_release, memory_order_relaxed))
@@ -25,6 +27,11 @@ int rq_link_take_turn(struct rq_link *link) {
 
 int rq_link_end_turn(struct rq_link *link) {
     uint32_t turn = RQ_TURN_HELD;
+    RQ_STEP();
+    if (RQ_WRONG(WORD_UNREAD)) {
+        atomic_store_explicit(&link->turn, RQ_TURN_FREE, memory_order_release);
+        return 1;
+    }
     if (atomic_compare_exchange_strong_explicit(&link->turn, &turn, RQ_TURN_FREE,
                                                 memory_order_release, memory_order_relaxed))
         return 1;
@@ -42,7 +49,10 @@ int rq_link_fail(struct rq_link *link, uint32_t cause, uint32_t status, uint32_t
         &link->standing, &standing, rq_standing(RQ_LINK_FAILED, cause, status, vendor_error),
         memory_order_acq_rel, memory_order_relaxed));
     atomic_store_explicit(&link->is_event_due, 1, memory_order_release);
-    rq_link_ring(link);
+    RQ_STEP();
+    if (RQ_WRONG(RELEASED_OUTSIDE) && rq_pair_outstanding(link->pair) == 0)
+        atomic_store_explicit(&link->tap.flushed_bytes, RQ_TAP_GONE, memory_order_release);
+    if (!RQ_WRONG(FAILURE_NOT_RUNG)) rq_link_ring(link);
     return 1;
 }
 
@@ -108,6 +118,7 @@ static void settle(struct rq_link *link, const struct rq_done *done) {
         take_feedback(link);
     } else if (kind == RQ_TOKEN_END) {
         uint64_t end = *rq_link_end_of(link, link->chain_first++);
+        RQ_STEP();
         /* Pairs with the acquire load in tap.c: the NIC is done with those bytes. */
         if (!RQ_WRONG(SOURCE_OVERWRITTEN))
             atomic_store_explicit(&link->tap.flushed_bytes, end, memory_order_release);
@@ -160,6 +171,7 @@ static uint32_t post(struct rq_link *link, uint64_t tail) {
         uint64_t end = rq_link_sent(link);
         if (has_credit(link)) end = rq_chain_end(link, end, reach(link), tail);
         is_starved = end == rq_link_sent(link);
+        RQ_STEP(); /* it may fail here: what is posted all the same is flushed before all is over */
         if (is_starved || rq_chain_post(link, end) <= 0) break;
         posted++;
     }
@@ -214,6 +226,7 @@ static void look_at_lag(struct rq_link *link, uint64_t tail) {
 uint32_t rq_link_run(struct rq_link *link) {
     if (link->is_detached) return 0;
     uint64_t tail = atomic_load_explicit(&link->publisher->live->tail_bytes, memory_order_acquire);
+    RQ_STEP();
     uint32_t count = rq_pair_outstanding(link->pair) != 0 || rq_link_state(link) == RQ_LINK_FAILED
                          ? take_completions(link)
                          : 0;
@@ -232,6 +245,7 @@ void rq_link_serve(struct rq_tap *tap, uint64_t tail) {
             rq_link_run(link);
         } while (!rq_link_end_turn(link));
     }
+    RQ_STEP();
     /* It may sleep for longer. */
     if (atomic_load_explicit(&link->look_ticks, memory_order_relaxed) < looked_for)
         rq_link_ring(link);

@@ -24,6 +24,7 @@ static int load_frame(const struct rq_replica *replica, uint64_t position,
     const struct rq_segment *segment = &replica->publisher->segment;
     memcpy(header, rq_at(segment, position), sizeof(*header));
     memcpy(gap, rq_at(segment, position) + RQ_FRAME_HEADER_BYTES, sizeof(*gap));
+    RQ_STEP();
     /* Pairs with the order of a link's WRITEs: data of a lap later comes behind a later tail. */
     atomic_thread_fence(memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&replica->live->tail_bytes, memory_order_acquire);
@@ -118,6 +119,7 @@ uint32_t rq_replica_notice(struct rq_replica *replica, uint64_t tail) {
         replica->told = tail;
         replica->is_begun = 1;
         rq_replica_lives(replica);
+        RQ_STEP();
         rq_wake_readers(publisher); /* before the index: they need not wait for that */
     }
     uint32_t count = 1 + walk(replica, tail);

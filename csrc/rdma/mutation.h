@@ -16,7 +16,9 @@
                         each(TAIL_BEFORE_DATA) each(SOURCE_OVERWRITTEN) each(RELEASED_EARLY)  \
                             each(STALE_GENERATION) each(TAIL1_NOT_READ) each(CREDIT_LOST)     \
                                 each(TAIL1_NOT_FENCED) each(GUARD_PER_CHAIN)                  \
-                                    each(CHAIN_ENDS_IN_A_FRAME) each(READ_BEYOND_TAIL0)
+                                    each(CHAIN_ENDS_IN_A_FRAME) each(READ_BEYOND_TAIL0)       \
+                                        each(WORD_NOT_LEFT) each(WORD_UNREAD)                 \
+                                            each(RELEASED_OUTSIDE) each(FAILURE_NOT_RUNG)
 #define RQ_RDMA_MUTATION_NAME(name) RQ_RDMA_MUTATION_##name,
 enum rq_rdma_mutation { RQ_RDMA_MUTATIONS(RQ_RDMA_MUTATION_NAME) };
 

@@ -199,7 +199,9 @@ static void *keep(void *argument) {
 #ifdef RQ_STEPPED /* no thread: a task of the stepper takes its turns */
 void rq_keeper_step(struct rq_keeper *keeper) {
     lock_list(keeper);
-    uint32_t left = make_up(keeper);
+    uint32_t left = make_up(keeper) + work(keeper); /* with something to do nobody sleeps */
+    for (struct rq_duty *at = keeper->first_duty; at != NULL; at = at->next)
+        left += at->nap_ns != UINT64_MAX; /* nor with something to look after */
     unlock_list(keeper);
     rest(keeper, left, 0);
 }

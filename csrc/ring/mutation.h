@@ -19,7 +19,7 @@
                     each(TABLE_FIRST_LINE_FIRST) each(TABLE_NOT_CHECKED) each(BELL_BEFORE_COUNT)  \
                         each(BELL_CLEARED_UNREAD) each(READMITTED_UNLOOKED) each(LEFT_FORGOTTEN)  \
                             each(REMOVAL_WAKES_NOBODY) each(WRITER_FENCE_GONE) each(JOIN_RACE)    \
-                                each(LIMIT_KEPT)
+                                each(LIMIT_KEPT) each(TAP_LIMIT_KEPT)
 #define RQ_MUTATION_NAME(name) RQ_MUTATION_##name,
 enum rq_mutation { RQ_MUTATIONS(RQ_MUTATION_NAME) };
 

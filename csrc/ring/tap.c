@@ -35,7 +35,8 @@ int rq_publisher_add_tap(struct rq_publisher *publisher, struct rq_tap *tap, uin
         tap->moved_ticks = rq_now_ticks();
         tap->cursor_seen = cursor;
         publisher->taps[publisher->tap_count++] = tap;
-        publisher->gate_limit_bytes = 0; /* ask again at the next frame */
+        if (!RQ_MUTATED(TAP_LIMIT_KEPT))
+            publisher->gate_limit_bytes = 0; /* ask at the next frame */
     }
     rq_publisher_unlock(publisher);
     return error;

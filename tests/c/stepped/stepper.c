@@ -5,11 +5,17 @@
 #include <string.h>
 #include <ucontext.h>
 
+#ifdef RQ_FAKED
+#include "verbs/begin.h"
+#endif
+
 #define STACK_BYTES (1 << 18)
 #define RUN_STEPS_MAX 12
 #define PAGE_BYTES 4096u
 
-enum { PUBLISHER, READER, KEEPER, TASKS };
+enum { PUBLISHER, READER, KEEPER, NIC, TASKS };
+
+#define SWITCHES_MAX 1000000
 
 struct task {
     ucontext_t context;
@@ -21,7 +27,8 @@ struct task {
 
 enum rq_mutation rq_mutation;
 static ucontext_t scheduler;
-static struct task tasks[TASKS] = {{.name = "publisher"}, {.name = "reader"}, {.name = "keeper"}};
+static struct task tasks[TASKS] = {
+    {.name = "publisher"}, {.name = "reader"}, {.name = "keeper"}, {.name = "NIC"}};
 static struct task *running;
 static uint64_t random_state;
 static uint64_t steps_left;
@@ -50,8 +57,12 @@ void stepper_begin(int argc, char **argv) {
         rq_mutation = mutations[i].value;
         return;
     }
+#ifdef RQ_FAKED
+    begin(argc, argv); /* one of csrc/rdma/mutation.h */
+#else
     fprintf(stderr, "usage: %s NONE, or a mutation of csrc/ring/mutation.h\n", argv[0]);
     exit(2);
+#endif
 }
 
 static void leave(void) {
@@ -127,21 +138,34 @@ static void check_all_done(void) {
     }
 }
 
-void stepper_run_kept(uint64_t seed, void (*publisher)(void), void (*reader)(void),
-                      void (*keeper)(void)) {
+int stepper_is_over(void) { return tasks[PUBLISHER].is_done && tasks[READER].is_done; }
+
+void stepper_run_linked(uint64_t seed, void (*publisher)(void), void (*reader)(void),
+                        void (*keeper)(void), void (*nic)(void)) {
     static uint8_t stacks[TASKS][STACK_BYTES];
     seed_now = seed;
     random_state = seed * 0x9e3779b97f4a7c15u + 1;
     prepare(&tasks[PUBLISHER], publisher, stacks[PUBLISHER]);
     prepare(&tasks[READER], reader, stacks[READER]);
     prepare(&tasks[KEEPER], keeper, stacks[KEEPER]);
+    prepare(&tasks[NIC], nic, stacks[NIC]);
+    uint64_t switches = 0;
     for (struct task *task = choose(); task != NULL; task = choose()) {
+        if (++switches > SWITCHES_MAX) {
+            fprintf(stderr, "%s goes round for ever\n", stepper_is_over() ? "the NIC" : "somebody");
+            exit(1);
+        }
         steps_left = 1 + random_below(RUN_STEPS_MAX);
         running = task;
         swapcontext(&scheduler, &task->context);
     }
     check_all_done();
     seed_now = 0;
+}
+
+void stepper_run_kept(uint64_t seed, void (*publisher)(void), void (*reader)(void),
+                      void (*keeper)(void)) {
+    stepper_run_linked(seed, publisher, reader, keeper, NULL);
 }
 
 void stepper_run(uint64_t seed, void (*publisher)(void), void (*reader)(void)) {

@@ -1,6 +1,6 @@
 /*
- * Two tasks, or three, on one thread. Which of them goes on at an RQ_STEP() follows from a seed
- * alone, so a failure comes again. And a ring to go with it.
+ * Two tasks, or up to four, on one thread. Which of them goes on at an RQ_STEP() follows from a
+ * seed alone, so a failure comes again. And a ring to go with it.
  */
 #ifndef RDMAQ_TESTS_STEPPER_H
 #define RDMAQ_TESTS_STEPPER_H
@@ -17,6 +17,12 @@ void stepper_run(uint64_t seed, void (*publisher)(void), void (*reader)(void));
 /* The same with a keeper, which has no end: it is left where it sleeps when both are done. */
 void stepper_run_kept(uint64_t seed, void (*publisher)(void), void (*reader)(void),
                       void (*keeper)(void));
+
+/* And with a NIC, which ends when it has nothing to do and stepper_is_over(). */
+void stepper_run_linked(uint64_t seed, void (*publisher)(void), void (*reader)(void),
+                        void (*keeper)(void), void (*nic)(void));
+/* Publisher and reader are. */
+int stepper_is_over(void);
 
 /* Between the two the other task makes no step, wherever it stands. */
 void stepper_stop_other(void);

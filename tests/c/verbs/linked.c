@@ -134,6 +134,7 @@ void linked_prepare(struct linked *linked, struct slot *slot, uint64_t position)
         .tail_mode = linked->tail_mode,
         .depth = 1 + (uint32_t)linked_random(linked, 4),
         .credit_count = linked->tail_mode == RQ_TAIL_BY_IMM ? LINKED_CREDITS : 0,
+        .modify_qp = (uintptr_t)linked->modify_qp,
         .event_fd = -1,
         .feedback_ns = 1, /* no clock: the steps follow from the seed */
     };
@@ -214,8 +215,8 @@ void linked_up(struct linked *linked, struct slot *slot) {
             rq_replica_read_stats(slot->replica, &there);
             slot->setup.cursor = there.cursor_bytes;
         }
-        error = rq_link_open(linked->publisher, NULL, slot->publisher_end.pair, &slot->setup,
-                             &slot->link);
+        error = rq_link_open(linked->publisher, linked->keeper, slot->publisher_end.pair,
+                             &slot->setup, &slot->link);
         if (error == 0) break;
         CHECK_EQUAL(error, -ESTALE);
         wire_deregister(slot->setup.words_key);

@@ -61,12 +61,15 @@ struct linked {
     int is_reliable;
     int is_hostile; /* one side: nonsense is to be expected */
     uint32_t tail_mode;
+    struct rq_keeper *keeper; /* NULL: linked_work is the node's thread */
+    int (*modify_qp)(struct ibv_qp *, struct ibv_qp_attr *, int); /* NULL: the test fails the QP */
     struct rq_descriptor descriptor;
     struct rq_segment *segment;
     struct rq_publisher *publisher;
     uint32_t data_key, live_key;
     int fd;
-    uint64_t next; /* sequence */
+    uint64_t next;  /* sequence */
+    uint64_t ahead; /* how many a reader may have of a send that has not returned */
     struct slot slots[LINKED_SLOTS];
     struct rq_poll poll;
     uint32_t qp_numbers;

@@ -8,6 +8,12 @@ static uint8_t upstream[LINKED_SEQUENCES / 8]; /* sequences that were lost befor
 
 int linked_is_upstream(uint64_t sequence) { return upstream[sequence / 8] >> sequence % 8 & 1; }
 
+static void mark(uint64_t sequence, int is_upstream) {
+    uint8_t bit = (uint8_t)(1u << sequence % 8);
+    upstream[sequence / 8] &= (uint8_t)~bit;
+    if (is_upstream) upstream[sequence / 8] |= bit;
+}
+
 static uint64_t length_of(uint64_t sequence) {
     uint64_t mixed = sequence * 0x9e3779b97f4a7c15u >> 40;
     return mixed % 16 == 0 ? mixed % LINKED_MESSAGE_MAX : mixed % 120;
@@ -51,9 +57,9 @@ int linked_send(struct linked *linked) {
         sequence = send_blocks(linked, count);
     } else if (kind == 3) {
         count = 1 + linked_random(linked, 5);
+        for (uint64_t i = 0; i < count; i++) mark(linked->next + i, 1); /* a reader may be quick */
         sequence = rq_send_gap(linked->publisher, linked->next, linked->next + count - 1);
-        for (uint64_t i = 0; sequence > 0 && i < count; i++)
-            upstream[(linked->next + i) / 8] |= (uint8_t)(1u << (linked->next + i) % 8);
+        for (uint64_t i = 0; sequence <= 0 && i < count; i++) mark(linked->next + i, 0);
     } else if (kind == 4) {
         count = 0;
         sequence = rq_send_heartbeat(linked->publisher);
@@ -76,7 +82,7 @@ static void check_gap(struct linked *linked, struct slot *slot) {
     const struct rq_batch *batch = &linked->poll.batch;
     if (slot->expected == 0) slot->expected = batch->sequence;
     CHECK_EQUAL(batch->sequence, slot->expected);
-    CHECK(batch->last >= batch->sequence && batch->last < linked->next);
+    CHECK(batch->last >= batch->sequence && batch->last < linked->next + linked->ahead);
     for (uint64_t sequence = batch->sequence; sequence <= batch->last; sequence++) {
         if (batch->cause == RQ_CAUSE_UPSTREAM) CHECK(linked_is_upstream(sequence));
         slot->upstream += batch->cause == RQ_CAUSE_UPSTREAM;
