@@ -53,7 +53,8 @@ def reliable(min_readers: int = 0, timeout: float = 5.0) -> Flow:
         min_readers: with fewer subscribers than this, sending blocks; when that lasts longer than
             `timeout`, it raises `NotEnoughReaders`.
         timeout: seconds. A subscriber that is in the way and does not move for so long is cut off
-            and told (`CutOff`).
+            and told (`CutOff`). Time in which the publisher's process stood still as well (a paused
+            machine) does not count.
 
     Raises:
         ValueError: a count outside 0 to 128, or a time that is negative or has no end.
