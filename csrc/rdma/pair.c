@@ -107,7 +107,7 @@ int rq_pair_open(struct rq_cq *cq, const struct rq_pair_setup *setup, struct rq_
 }
 
 int rq_pair_post_receives(struct rq_pair *pair, uint32_t receive_count) {
-    int error = rq_handle_enter(&pair->post);
+    int error = rq_handle_enter(&pair->receiving);
     if (error != 0) return error;
     uint64_t posted = atomic_load_explicit(&pair->receives_posted, memory_order_relaxed);
     /* Pairs with the release store in poll_hot.c. */
@@ -132,7 +132,7 @@ int rq_pair_post_receives(struct rq_pair *pair, uint32_t receive_count) {
             count = taken;
         }
     }
-    rq_handle_leave(&pair->post);
+    rq_handle_leave(&pair->receiving);
     return error != 0 ? error : (int)count;
 }
 
@@ -170,11 +170,13 @@ void rq_pair_read_stats(struct rq_pair *pair, struct rq_pair_stats *out) {
 }
 
 int rq_pair_close(struct rq_pair *pair) {
+    if (rq_handle_begin_close(&pair->receiving)) rq_handle_wait_idle(&pair->receiving);
     if (rq_handle_begin_close(&pair->post)) rq_handle_wait_idle(&pair->post);
     return 0;
 }
 
 void rq_pair_forget(struct rq_pair *pair) {
+    atomic_store_explicit(&pair->receiving.is_closing, 1, memory_order_relaxed);
     atomic_store_explicit(&pair->post.is_closing, 1, memory_order_relaxed);
     pair->is_forgotten = 1;
 }

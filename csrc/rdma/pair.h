@@ -55,10 +55,13 @@ struct rq_pair {
     _Atomic uint64_t doorbells; /* these are counted by the poster, and read by anybody */
     _Atomic uint64_t signalled;
     _Atomic uint64_t covers;
-    _Atomic uint64_t receives_posted;
     _Atomic uint32_t is_broken;
     _Atomic uint32_t last_error;
     _Atomic uint64_t receives_granted; /* any thread adds */
+
+    /* Who posts receives; another thread may post requests meanwhile. */
+    _Alignas(128) struct rq_handle receiving;
+    _Atomic uint64_t receives_posted;
 
     /* The poller's. */
     _Alignas(128) _Atomic uint64_t reported; /* requests before it are done, their slots free */

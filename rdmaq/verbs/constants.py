@@ -147,6 +147,12 @@ class EventKind(IntEnum):
     CLIENT_REREGISTER = 17
     GID_CHANGE = 18
     WQ_FATAL = 19
+    OTHER = -1
+
+    @classmethod
+    def _missing_(cls, _: object) -> EventKind:
+        """Kinds that a newer kernel has: to be told of one must not fail."""
+        return cls.OTHER
 
 
 PORT_EVENTS = frozenset(

@@ -22,6 +22,7 @@ from rdmaq.verbs.pointers import read_memory
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+_SLICE_SECONDS = 0.2  # after so long a wait sees that the device was closed
 _KEPT_MAX = 16  # of those seen: for the texts of errors
 # struct ibv_async_event: a union of pointers and the port's number, then the kind
 _EVENT = struct.Struct("@QiI")
@@ -45,7 +46,7 @@ class DeviceEvent:
     """One thing that a device told.
 
     Attributes:
-        kind: what happened.
+        kind: what happened; `EventKind.OTHER` for what this rdmaq has no name for.
         port: which port it is about, None where it is about none.
         qp_address: for events of a queue pair, its struct's address; `Pair.is_about` compares it.
         seen: `time.monotonic()` when it was taken.
@@ -85,18 +86,31 @@ class Events:
     def poll(self, timeout: float = 0.0) -> list[DeviceEvent]:
         """Takes the events that there are, waiting at most `timeout` seconds for the first."""
         found: list[DeviceEvent] = []
+        # Not within the lock: an operation that fails looks here for its cause, and would wait for
+        # a thread that does nothing but watch.
+        if timeout > 0:
+            self._wait(timeout)
         with self._lock:
-            # Another thread may have taken the event meanwhile: pyverbs then says so by an error
-            # without a number, since the descriptor does not block.
-            while self._is_readable(0.0 if found else timeout) and (event := self._take()):
+            while self._is_readable(0.0) and (event := self._take()):
                 found.append(event)
         self.recent.extend(found)
         return found
 
-    def _is_readable(self, timeout: float) -> bool:
+    def _wait(self, timeout: float) -> None:
+        """Until there is an event, time is up, or the device is closed."""
+        deadline = time.monotonic() + timeout
+        while self._context is not None and not self._is_readable(
+            max(0.0, min(_SLICE_SECONDS, deadline - time.monotonic()))
+        ):
+            if time.monotonic() >= deadline:
+                return
+
+    def _is_readable(self, seconds: float) -> bool:
+        if self._context is None:
+            return False
         poller = select.poll()
         poller.register(self._fd, select.POLLIN)
-        return self._context is not None and bool(poller.poll(timeout * 1000))
+        return bool(poller.poll(seconds * 1000))
 
     def close(self) -> None:
         """No more are taken; the descriptor goes with the device."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 import resource
 import struct
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _REMOTE = struct.Struct(">4sIQQ")
 _MAGIC = b"RQM\x01"
+_FIELD_NAME = re.compile(":[^:]*:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,7 +229,8 @@ def _hold(buffer: Any) -> tuple[Any, bool]:
         with memoryview(buffer) as view:
             is_readonly, is_contiguous = view.readonly, view.c_contiguous
             size_bytes, what = view.nbytes, type(buffer).__name__
-            has_objects = "O" in view.format
+            # Names of fields stand between colons; the code of an object is O.
+            has_objects = "O" in _FIELD_NAME.sub("", view.format)
         if size_bytes and is_contiguous and not has_objects:
             return ffi.from_buffer("unsigned char[]", buffer), is_readonly
     except (TypeError, ValueError, BufferError) as error:

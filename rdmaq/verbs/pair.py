@@ -356,8 +356,8 @@ class Pair(OneSided, Handle):
         """Ends it in order: error state, everything flushed, queue pair and queue destroyed.
 
         Operations in flight end in `OperationFailed` (flushed); nothing of the peer's arrives any
-        more. Memory stays registered. Idempotent. A signal's handler that interrupted a call of this
-        very pair is refused (`ConcurrentUse`).
+        more. Memory stays registered. Idempotent. A signal's handler that interrupted a call of
+        this very pair is refused (`ConcurrentUse`).
         """
         if self.closed:
             return

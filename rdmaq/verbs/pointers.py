@@ -85,8 +85,7 @@ def pointer_of(pyverbs_object: Any, property_name: str = "") -> int:
     base = next((part for part in kind.__mro__ if part.__name__ == "PyverbsCM"), None)
     if base is None:
         raise _disagreement(f"a {kind.__name__} is not a PyverbsCM")
-    raw = read_memory(id(pyverbs_object) + base.__basicsize__, _POINTER.size)
-    return int(_POINTER.unpack(raw)[0])
+    return int(_read(_POINTER, id(pyverbs_object) + base.__basicsize__, kind.__name__)[0])
 
 
 def _has_sound_properties(kind: type) -> bool:
@@ -118,6 +117,12 @@ def _read(layout: struct.Struct, address: int, what: str) -> tuple[Any, ...]:
     try:
         return layout.unpack(read_memory(address, layout.size))
     except OSError as error:
+        if error.errno in (errno.EPERM, errno.ENOSYS):
+            raise VerbsUnavailable(
+                "RDMA verbs cannot be used: this process may not call process_vm_readv on itself "
+                f"({error.strerror}), by which rdmaq verifies what it takes from pyverbs; a "
+                "container's seccomp profile forbids it: allow that system call there"
+            ) from error
         raise _disagreement(f"the pointer behind a {what} leads nowhere ({error})") from error
 
 

@@ -141,3 +141,40 @@ def test_summary_leaves_out_what_is_long_past() -> None:
         "DEVICE_FATAL: the device failed and must be opened anew 5.0 s before"
     )
     assert summary([], now=200.0) == ""
+
+
+def test_who_looks_for_a_cause_does_not_wait_for_who_watches(context: FakeContext) -> None:
+    """A thread sleeps for the next event; an operation that fails looks for those that came."""
+    watcher = Events(context, context.fd)
+    found: list[DeviceEvent] = []
+    sleeping = threading.Event()
+
+    def is_readable(seconds: float) -> bool:
+        if seconds:
+            sleeping.set()
+        return bool(type(watcher)._is_readable(watcher, seconds))
+
+    watcher._is_readable = is_readable  # type: ignore[method-assign]
+    thread = threading.Thread(target=lambda: found.extend(watcher.poll(timeout=20)))
+    thread.start()
+    sleeping.wait(20)
+    assert watcher.poll() == []
+    assert thread.is_alive()
+    context.tell(FakeEvent(EventKind.GID_CHANGE, 1))
+    thread.join(20)
+    assert [event.kind for event in found] == [EventKind.GID_CHANGE]
+
+
+def test_watching_ends_when_the_device_is_closed(context: FakeContext) -> None:
+    watcher = Events(context, context.fd)
+    thread = threading.Thread(target=watcher.poll, args=(3600,))
+    thread.start()
+    watcher.close()
+    thread.join(20)
+    assert not thread.is_alive()
+
+
+def test_event_of_a_newer_kernel_is_told_without_a_name(context: FakeContext) -> None:
+    context.tell(FakeEvent(77, 1))
+    (event,) = Events(context, context.fd).poll()
+    assert (event.kind, event.port, str(event)) == (EventKind.OTHER, None, "OTHER")

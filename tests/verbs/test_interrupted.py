@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import signal
 import sys
 import threading
@@ -98,6 +99,7 @@ class Everywhere:
                 self.was_reached = True
                 raise KeyboardInterrupt
 
+        gc.disable()  # in a finalizer nobody would see it raised
         sys.setprofile(note)
         try:
             call()
@@ -105,6 +107,7 @@ class Everywhere:
             pass
         finally:
             sys.setprofile(None)
+            gc.enable()
 
 
 def requests_of(end: End, count: int) -> Requests:

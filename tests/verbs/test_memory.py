@@ -180,3 +180,12 @@ def test_closed_memory_gives_no_parts(
     found.close()
     with pytest.raises(ClosedError, match=r"this memory is closed"):
         action(found)
+
+
+def test_fields_may_have_any_names_but_no_objects(domain: FakeDomain) -> None:
+    """The code of a Python object is a letter that a field's name may have as well."""
+    rows = np.zeros(4, [("OrderId", "<u8"), ("O", "<u4", (2,))])
+    assert register(domain, rows).length == rows.nbytes
+    for dtype in ([("OrderId", "<u8"), ("what", "O")], object):
+        with pytest.raises(RegistrationError, match="references to Python objects"):
+            register(domain, np.zeros(4, dtype))

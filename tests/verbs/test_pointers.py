@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import mmap
 import os
 from collections.abc import Callable, Iterator
@@ -168,3 +169,14 @@ def test_context_is_checked_by_its_descriptors(
             pointers.of_context(context, cmd_fd=3, vector_count=2)
     finally:
         os.close(fd)
+
+
+def test_kernel_that_forbids_the_reading_is_named_and_not_the_layout(
+    laid: Laid, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(address: int, size_bytes: int) -> bytes:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(pointers, "read_memory", refuse)
+    with pytest.raises(VerbsUnavailable, match="seccomp"):
+        laid.find_qp()

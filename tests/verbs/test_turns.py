@@ -10,12 +10,14 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from rdmaq.errors import ConcurrentUse, OperationFailed, PairError
 from rdmaq.verbs.operation import Operation, Receive
 from rdmaq.verbs.requests import BACKLOG_MAX
 from rdmaq.verbs.watchdog import Watchdog
+from tests.verbs.far import Far
 from tests.verbs.nic import FLUSHED, REMOTE_ACCESS, SENDS, End, Place, connect, explain
 
 LOCAL, REMOTE = Place(0x1000, 64), Place(0x2000, 64)
@@ -167,6 +169,16 @@ def test_forked_child_is_told_that_it_is_closed_though_a_thread_was_inside(end: 
     with pytest.raises(OperationFailed):
         operation.wait(5)
     assert told == [0]
+
+
+def test_receives_are_posted_while_another_thread_posts_requests() -> None:
+    """The NIC carries a READ out as it is posted; in the middle of it a receive is posted."""
+    with Far(np.arange(4, dtype="<u8")) as far:
+        told: list[object] = []
+        post = far.session.end.pair.post_receives
+        far.session.during_reads(lambda: told.append(in_thread(lambda: post(1))))
+        assert far.region.read(3) == 3
+        assert told == [1]
 
 
 # ---- event loops -----------------------------------------------------------------------------
