@@ -7,7 +7,9 @@
 #include "rdma/mutation.h"
 
 #define DONE_BATCH 32
-#define READ_PAUSES_MAX 100u /* of the shortest */
+/* Of the shortest pause: when something waits for the answer, and when nothing does. */
+#define HASTY_PAUSES_MAX 100u
+#define READ_PAUSES_MAX 5000u
 
 int rq_link_take_turn(struct rq_link *link) {
     for (;;) {
@@ -188,7 +190,13 @@ static void ask_for_feedback(struct rq_link *link) {
          atomic_load_explicit(&link->tap.cursor_bytes, memory_order_relaxed) != rq_link_sent(link));
     uint64_t look_ticks = UINT64_MAX;
     if (link->wants_feedback && is_behind && !link->is_read_in_flight && rq_link_is_posting(link)) {
-        if (rq_now_ticks() >= link->read_ticks)
+        uint64_t now_ticks = rq_now_ticks();
+        if (link->is_starved ||
+            atomic_exchange_explicit(&link->tap.is_waited_for, 0, memory_order_relaxed)) {
+            uint64_t soon = now_ticks + rq_ns_ticks(HASTY_PAUSES_MAX * link->setup.feedback_ns);
+            if (link->read_ticks > soon) link->read_ticks = soon;
+        }
+        if (now_ticks >= link->read_ticks)
             rq_link_read_feedback(link);
         else
             look_ticks = link->read_ticks;

@@ -179,6 +179,10 @@ static void report_cursor(struct rq_replica *replica) {
     uint64_t tail = atomic_load_explicit(&replica->live->tail_bytes, memory_order_acquire);
     uint64_t cursor = rq_gate_least_cursor(publisher, tail);
     rq_publisher_unlock(publisher);
+    /* Nobody passes over the `end` frame: who stands before it is done. */
+    if (atomic_load_explicit(&replica->state, memory_order_relaxed) == RQ_REPLICA_ENDED &&
+        tail - cursor == RQ_FRAME_HEADER_BYTES)
+        cursor = tail;
     /* Pairs with the READ of the link, and with its acquire in tap.c. */
     atomic_store_explicit(&replica->feedback->cursor_bytes, cursor, memory_order_release);
 }

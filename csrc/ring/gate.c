@@ -136,6 +136,8 @@ static int try_gate(struct rq_publisher *publisher, uint64_t frame_bytes) {
         cursors_before[i] = publisher->readers[i]->cursor_seen;
     int is_open = rq_gate_is_open(publisher, frame_bytes), is_hopeless = 0;
     if (!is_open) {
+        for (uint32_t i = 0; i < publisher->tap_count; i++)
+            atomic_store_explicit(&publisher->taps[i]->is_waited_for, 1, memory_order_relaxed);
         rq_serve_taps(publisher);
         if (publisher->segment.is_reliable)
             cut_off_stalled(publisher, frame_bytes, cursors_before, now_ticks);

@@ -35,6 +35,7 @@ struct rq_tap {
     void (*cut_off)(struct rq_tap *tap);
     _Atomic uint64_t flushed_bytes; /* below it no NIC reads; it only grows */
     _Atomic uint64_t cursor_bytes;  /* reliable: below it no reader of the other side does */
+    _Atomic uint32_t is_waited_for; /* gate.c sets it while a sender waits; the link clears it */
     uint64_t cursor_seen;           /* gate.c: where it was, and when it last moved */
     uint64_t moved_ticks;
 };
