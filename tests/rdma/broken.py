@@ -49,7 +49,7 @@ def broken(*words: str, mend: Sequence[str]) -> Iterator[None]:
         run(*mend)
 
 
-_DROP = """
+DROP = """
 table inet test {{
     chain input {{
         type filter hook input priority 0; policy accept;
@@ -66,7 +66,7 @@ def dropped(which: str) -> Iterator[None]:
     Args:
         which: a condition, in nft's words.
     """
-    run("nft", "-f", "-", text=_DROP.format(which=which))
+    run("nft", "-f", "-", text=DROP.format(which=which))
     try:
         yield
     finally:
