@@ -15,7 +15,7 @@ from typing import Any
 import click
 
 from rdmaq._fast import parse_bytes
-from rdmaq.command_line import FiniteRange
+from rdmaq.command_line import FiniteRange, json_option
 
 _SECONDS_MAX = 50.0
 _ROUNDS_MAX = 1000
@@ -42,7 +42,7 @@ class Capacity(click.ParamType[str]):
 def common(function: Callable[..., None]) -> Callable[..., None]:
     """The options that every benchmark has."""
     for option in (
-        click.option("--json", "as_json", is_flag=True, help="Print one JSON object."),
+        json_option("object"),
         click.option("--quick", is_flag=True, help="Few, short rounds: a look, not a figure."),
         click.option(
             "--rounds",
