@@ -9,7 +9,9 @@ import pytest
 from tests.conformance.child import Child
 from tests.conformance.rig import SHM, VERBS, Link, Transport
 
-_OVER_VERBS = pytest.param(VERBS, marks=[pytest.mark.rdma, pytest.mark.slow])
+_OVER_VERBS = pytest.param(
+    VERBS, marks=[pytest.mark.rdma, pytest.mark.slow, pytest.mark.timeout(300)]
+)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

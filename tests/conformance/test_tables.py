@@ -110,9 +110,13 @@ def test_every_row_survives_an_owner_killed_in_the_middle_of_updates(
             child.resume()
 
 
-def test_four_peers_read_a_table_that_is_updated_flat_out(runtime_dir: object) -> None:
+def test_four_peers_read_a_table_that_is_updated_flat_out(
+    transport: Transport, runtime_dir: object
+) -> None:
     """10**5 reads of the stress run: no torn row, none older than before, and some in motion."""
-    result = stress.run(stress.parse(["--reads", "1e5", "--seconds", str(PATIENCE_SECONDS)]))
+    options = ["--reads", "1e5", "--seconds", str(PATIENCE_SECONDS)]
+    options += ["--host", transport.host, "--interface", transport.interface]
+    result = stress.run(stress.parse(options))
     assert result["faults"] == [], json.dumps(result)
     assert result["reads"] >= 100_000
     assert result["updates"] > 0
