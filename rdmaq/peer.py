@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy.typing as npt
 
@@ -25,6 +25,9 @@ from rdmaq.stream.listing import StreamInfo
 from rdmaq.stream.reading import OnGap, OnRestart
 from rdmaq.stream.start import Start, parse_start
 from rdmaq.stream.subscription import WAIT_MODES, Subscription, Wait
+
+if TYPE_CHECKING:
+    from rdmaq.verbs.settings import PairSettings
 
 # A restart is followed from inside poll and from event loops: neither may stand still for long.
 _FOLLOW_PATIENCE_SECONDS = 0.2
@@ -275,6 +278,7 @@ def connect(
     device: str | None = None,
     interface: str | None = None,
     gid_index: int | None = None,
+    pair_settings: PairSettings | None = None,
 ) -> Peer:
     """Finds the node at `address`.
 
@@ -290,6 +294,7 @@ def connect(
             RDMAQ_INTERFACE and RDMAQ_GID_INDEX say, else the one that reaches the host.
         interface: the same by its network interface, "eth0".
         gid_index: the GID's place in the device's table; taken as it is.
+        pair_settings: a `rdmaq.verbs.PairSettings`: time-outs, depths and MTU of queue pairs.
 
     Raises:
         PeerNotFound: no node listens there.
@@ -309,14 +314,29 @@ def connect(
 
     users = arguments.user_ids("allow_uids", allow_uids)
     choice = DeviceChoice.of(device, interface, gid_index)
+    _check_settings(pair_settings)
     if isinstance(where, HostPort):
-        found = find(where, credentials, transport, choice, users, timeout=patience)
+        found = find(where, credentials, transport, choice, pair_settings, users, timeout=patience)
         return Peer(address, link=found)
-    if transport == "verbs" or (device, interface, gid_index) != (None, None, None):
+    wishes = (device, interface, gid_index, pair_settings)
+    if transport == "verbs" or any(wish is not None for wish in wishes):
         raise errors.UnsupportedTransport(
-            f"{address!r} is reached by shared memory only: transport='verbs', device=, interface= "
-            "and gid_index= need the host and port of a node; leave them out"
+            f"{address!r} is reached by shared memory only: transport='verbs', device=, "
+            "interface=, gid_index= and pair_settings= need the host and port of a node; leave "
+            "them out"
         )
     link = LocalLink(address, where, users)
     link.hello(patience)
     return Peer(address, link=link)
+
+
+def _check_settings(given: Any) -> None:
+    if given is None:
+        return
+    from rdmaq.verbs.settings import PairSettings  # who has no RDMA does not load it
+
+    if not isinstance(given, PairSettings):
+        raise TypeError(
+            f"pair_settings={arguments.shown(given)} is none: it is a {type(given).__name__}; give "
+            "a rdmaq.verbs.PairSettings(...)"
+        )

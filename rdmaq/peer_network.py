@@ -16,6 +16,7 @@ from rdmaq.shm.segment import host_id
 
 if TYPE_CHECKING:
     from rdmaq.peer_verbs import VerbsLink
+    from rdmaq.verbs.settings import PairSettings
 
 Transport = Literal["auto", "shm", "verbs"]
 TRANSPORTS = ("auto", "shm", "verbs")
@@ -46,6 +47,7 @@ def find(
     credentials: Credentials | None,
     transport: Transport,
     choice: DeviceChoice,
+    pair_settings: PairSettings | None,
     allow_uids: frozenset[int],
     *,
     timeout: float,
@@ -57,6 +59,7 @@ def find(
         credentials: None: those of the environment.
         transport: which one is wanted.
         choice: what the user says of the RDMA device.
+        pair_settings: of queue pairs; None: the defaults.
         allow_uids: users who may run a node of this host.
         timeout: seconds to wait for the node.
 
@@ -78,7 +81,7 @@ def find(
         reasons.append(f"not by shared memory, since {reason}")
     if transport != "shm":
         try:
-            return _by_verbs(where, chosen, choice, description)
+            return _by_verbs(where, chosen, choice, pair_settings, description)
         except errors.UnsupportedTransport as error:
             cause = error.__cause__ or error
             reasons.append(f"not by verbs, since {error}")
@@ -101,7 +104,11 @@ def _no_shm(description: Description, link: LocalLink, timeout: float) -> str:
 
 
 def _by_verbs(
-    where: HostPort, credentials: Credentials, choice: DeviceChoice, description: Description
+    where: HostPort,
+    credentials: Credentials,
+    choice: DeviceChoice,
+    pair_settings: PairSettings | None,
+    description: Description,
 ) -> VerbsLink:
     from rdmaq.peer_verbs import VerbsLink  # not before it is needed: verbs are much code
 
@@ -109,7 +116,7 @@ def _by_verbs(
         said = description.verbs_missing or "it does not say why"
         raise errors.UnsupportedTransport(f"the node has none ({said})")
     try:
-        return VerbsLink(where, credentials, choice)
+        return VerbsLink(where, credentials, choice, pair_settings)
     except (errors.VerbsUnavailable, errors.DeviceNotFound) as error:
         raise errors.UnsupportedTransport(f"this side has none ({error})") from error
     except (errors.BootstrapError, errors.PairError, errors.RegistrationError) as error:

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rdmaq import errors
@@ -35,7 +36,7 @@ class VerbsLink:
         where: the node.
         credentials: what this side shows and asks for.
         choice: what the user says of the device.
-        settings: of the queue pairs.
+        settings: of the queue pairs; None: the defaults.
 
     Attributes:
         transport: "verbs".
@@ -54,18 +55,23 @@ class VerbsLink:
         where: HostPort,
         credentials: Credentials,
         choice: DeviceChoice,
-        settings: PairSettings = SETTINGS,
+        settings: PairSettings | None = None,
     ) -> None:
-        self._where, self._credentials, self._settings = where, credentials, settings
+        self._where, self._credentials = where, credentials
+        # Nobody sends a WRITE_WITH_IMM to a caller: no receives.
+        self._settings = SETTINGS if settings is None else replace(settings, receive_depth=0)
         self.check_wanted: Callable[[], None] = _wanted
         self._lock = threading.Lock()
         self._is_closed = False
         self._outlet = Outlet(choice, where.host)
         try:
-            self._base: CallingSession | None = dial(self._call, self._outlet, settings=settings)
+            self._base: CallingSession | None = self._dialled()
         except BaseException:
             self._outlet.let_go()
             raise
+
+    def _dialled(self) -> CallingSession:
+        return dial(self._call, self._outlet, settings=self._settings)
 
     def streams(self) -> list[StreamInfo]:
         """See `Peer.streams`."""
@@ -130,7 +136,7 @@ class VerbsLink:
         """See `Peer.ping`."""
         with self._lock:
             if self._base is None:
-                self._base = dial(self._call, self._outlet, settings=self._settings)
+                self._base = self._dialled()
             try:
                 return self._base.ping()
             except errors.OperationFailed as error:

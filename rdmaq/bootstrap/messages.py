@@ -10,7 +10,7 @@ TRANSPORTS = ("shm", "verbs")
 LINK_LAYERS = ("InfiniBand", "Ethernet")
 GID_KINDS = ("InfiniBand", "RoCE v1", "RoCE v2")
 #: Bytes that each side opens to the other's probe, and of each number that proves an arrival.
-PROBE_BYTES, NONCE_BYTES = 256, 16
+PROBE_BYTES, NONCE_BYTES = 8192, 16
 #: How a replica's tail moves: by a WRITE of its own, or by its CPU after a WRITE_WITH_IMM.
 TAIL_MODES = ("write", "imm")
 SUBSCRIPTION_BYTES = 16

@@ -179,19 +179,12 @@ def _route(where: HostPort, own: IPv4Address | IPv6Address) -> Iterator[Finding]
 
 
 def _path(machine: Machine, where: HostPort) -> Iterator[Finding]:
-    from rdmaq import Credentials
-    from rdmaq.peer_verbs import VerbsLink
-
     try:
-        link = VerbsLink(where, Credentials.from_environment(), DeviceChoice.of(None, None, None))
+        told, mtu = _negotiated(where)
     except errors.RdmaqError as error:
         yield _not_connected(where, error)
         return
-    try:
-        told = link.negotiated()
-    finally:
-        link.close()
-    mtu, port = int(told["mtu_bytes"]), str(told["device"])
+    port = str(told["device"])
     yield fine("path", f"RDMA passes both ways: {told['gid']} to {told['peer_gid']}, MTU {mtu}")
     for one in machine.ports:
         limits = look(machine, one).limits if str(one) == port else None
@@ -199,6 +192,27 @@ def _path(machine: Machine, where: HostPort) -> Iterator[Finding]:
             yield ENDS_DIFFER.found(port=port, own=limits.mtu_bytes, theirs=mtu)
     own, peer = str(told["gid"]).partition(" ")[0], str(told["peer_gid"])
     yield _narrowest(ip_address(own), ip_address(peer), mtu)
+
+
+def _negotiated(where: HostPort) -> tuple[dict[str, str | int], int]:
+    """What a connection agrees on, and its MTU; by small packets where others do not pass."""
+    from rdmaq import Credentials
+    from rdmaq.peer_verbs import VerbsLink
+    from rdmaq.sessions.calling import PathTooNarrow
+    from rdmaq.verbs.settings import PairSettings
+
+    credentials, choice = Credentials.from_environment(), DeviceChoice.of(None, None, None)
+    mtu_bytes = 0
+    try:
+        link = VerbsLink(where, credentials, choice)
+    except PathTooNarrow as error:
+        mtu_bytes = error.mtu_bytes
+        link = VerbsLink(where, credentials, choice, PairSettings(mtu_bytes=min(MTU_BYTES)))
+    try:
+        told = link.negotiated()
+    finally:
+        link.close()
+    return told, mtu_bytes or int(told["mtu_bytes"])
 
 
 def _not_connected(where: HostPort, error: errors.RdmaqError) -> Finding:

@@ -41,6 +41,18 @@ _TELL_SECONDS_MAX = 2.0
 _GOOD = Probed(write_arrived=True, read_arrived=True)
 
 
+class PathTooNarrow(BootstrapError):
+    """Small packets pass between two ports, and those of the agreed MTU do not.
+
+    Attributes:
+        mtu_bytes: that was agreed on.
+    """
+
+    def __init__(self, text: str, *, mtu_bytes: int) -> None:
+        super().__init__(text)
+        self.mtu_bytes = mtu_bytes
+
+
 class Caller(Protocol):
     """The bootstrap as a session needs it; `bootstrap.client.Client` is one."""
 
@@ -284,6 +296,15 @@ def _prove(
         proof = own_probe.exchange(pair, probe.remote(grant.probe))
     except OperationFailed as error:
         raise BootstrapError(f"our {probe.LOST}: {error}") from error
+    try:
+        own_probe.exchange_packet(pair, probe.remote(grant.probe))
+    except OperationFailed as error:
+        raise PathTooNarrow(
+            f"packets of {pair.attributes.mtu_bytes} bytes do not get through, and small ones do: "
+            f"{error}; raise the MTU of what is on the way (RoCE's headers need a good 80 bytes "
+            "more), or connect with pair_settings=verbs.PairSettings(mtu_bytes=...) of less",
+            mtu_bytes=pair.attributes.mtu_bytes,
+        ) from error
     probed, theirs = client.confirm(name, _GOOD, proof)
     if not (probed.is_good and own_probe.bears_out(theirs).is_good):
         raise BootstrapError(

@@ -1,11 +1,12 @@
 """The memory by which each side proves to the other that its WRITEs and READs arrive.
 
-256 bytes of each side's, open to the other side of one connection:
+8 KiB of each side's, open to the other side of one connection:
 
       0  16 outbox    random; the other side READs it, and tells what it read
      64  16 inbox     the other side WRITEs random bytes here, and tells what they were
     128   8 farewell  the node WRITEs here why it ends the session, little-endian; 0: it does not
     192  64 scratch   where our own operations begin and end
+   4096  4 K packet    the caller WRITEs and READs here as many bytes as the MTU has
 
 The other side can write all of it. That proves nothing to it but what it proves anyhow: that its
 operations get through. What is compared is kept apart from it.
@@ -39,6 +40,7 @@ _READ_BACK = slice(208, 208 + NONCE_BYTES)
 _READ = slice(224, 224 + NONCE_BYTES)
 _WORD = slice(240, 248)
 _BEAT = slice(248, 256)
+_PACKET_AT = 4096
 
 
 class Farewell(IntEnum):
@@ -77,13 +79,24 @@ class ProbeMemory:
         chain.read(self.memory[_READ_BACK], target[_INBOX])
         chain.read(self.memory[_READ], target[_OUTBOX]).post().wait()
         if bytes(self.memory.buffer[_READ_BACK]) != written:
-            raise OperationFailed(
-                f"a probe on {pair.facts} read back other bytes than it wrote: something between "
-                "the two memories is broken; look at the kernel's logs of both sides",
-                status=Status.GENERAL_ERR,
-                opcode="READ",
-            )
+            raise _other_bytes(pair)
         return Proof(written=written, read=bytes(self.memory.buffer[_READ]))
+
+    def exchange_packet(self, pair: Pair, target: RemoteMemory) -> None:
+        """WRITEs and READs one packet as large as the MTU: so both directions carry one.
+
+        Raises:
+            OperationFailed: they do not get through.
+        """
+        part = slice(_PACKET_AT, _PACKET_AT + pair.attributes.mtu_bytes)
+        written = secrets.token_bytes(pair.attributes.mtu_bytes)
+        self.memory.buffer[part] = written
+        own, their = self.memory[part], target[part]
+        pair.write(own, their).wait()
+        self.memory.buffer[part] = bytes(len(written))
+        pair.read(own, their).wait()
+        if bytes(self.memory.buffer[part]) != written:
+            raise _other_bytes(pair)
 
     def bears_out(self, proof: Proof) -> Probed:
         """What of the other side's proof our own memory bears out."""
@@ -114,6 +127,15 @@ class ProbeMemory:
         """What the other side wrote there; a load of eight bytes."""
         buffer = self.memory.buffer
         return 0 if buffer is None else int.from_bytes(buffer[_FAREWELL], "little")
+
+
+def _other_bytes(pair: Pair) -> OperationFailed:
+    return OperationFailed(
+        f"a probe on {pair.facts} read back other bytes than it wrote: something between the two "
+        "memories is broken; look at the kernel's logs of both sides",
+        status=Status.GENERAL_ERR,
+        opcode="READ",
+    )
 
 
 def remote(target: ProbeTarget) -> RemoteMemory:

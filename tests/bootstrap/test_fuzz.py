@@ -16,6 +16,7 @@ from rdmaq.bootstrap import wire
 from rdmaq.bootstrap.messages import (
     GID_KINDS,
     LINK_LAYERS,
+    PROBE_BYTES,
     TAIL_MODES,
     ConnectAsk,
     ConnectGrant,
@@ -162,7 +163,7 @@ def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) ->
         if isinstance(value, ConnectAsk):
             check_pair(value.pair)
             assert len(set(value.regions)) == len(value.regions) <= wire.REGIONS_ASKED_MAX
-            assert 0 < value.probe.address < (1 << 64) - 256
+            assert 0 < value.probe.address < (1 << 64) - PROBE_BYTES
             if value.link is not None:
                 check_link(value.link)
         elif isinstance(value, Description):
@@ -189,7 +190,9 @@ def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) ->
 
 NUMBERS = st.sampled_from([0, 1, 2, 3, 4, 16, 255, 256, 1024, 4096, 1 << 16, 1 << 24, 2**32 - 1])
 GIDS = st.sampled_from([b"", bytes(15), bytes(16), b"\xff" * 16, PAIR.gid, bytes(17)])
-PLACES = st.sampled_from([0, 1, 4096, 2**63, 2**64 - 257, 2**64 - 256, 2**64 - 1])
+PLACES = st.sampled_from(
+    [0, 1, 4096, 2**63, 2**64 - PROBE_BYTES - 1, 2**64 - PROBE_BYTES, 2**64 - 1]
+)
 NAMES = st.sampled_from(["", "n", "book", "x" * 192, "x" * 193, "a\nb"])
 
 
@@ -230,4 +233,4 @@ def test_any_numbers_in_a_well_formed_connect_are_bounded_or_refused(
         return
     check_pair(ask.pair)
     assert all(0 < len(name.encode()) <= 192 for name in ask.regions)
-    assert 0 < ask.probe.address < (1 << 64) - 256
+    assert 0 < ask.probe.address < (1 << 64) - PROBE_BYTES

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import rdmaq
-from rdmaq import node_network, node_verbs
+from rdmaq import node_network, node_verbs, verbs
 from rdmaq.verbs import devices
 from tests.bootstrap import rig
 from tests.conformance.child import Child
@@ -119,6 +119,11 @@ def test_device_is_of_no_use_with_a_local_address() -> None:
                 attempt("local:x", **wishes)
     with pytest.raises(rdmaq.UnsupportedTransport, match="need the host and port"):
         rdmaq.connect("local:x", transport="verbs")
+    with pytest.raises(rdmaq.UnsupportedTransport, match="need the host and port"):
+        rdmaq.connect("local:x", pair_settings=verbs.PairSettings())
+    wrong: Any = {"timeout": 3}
+    with pytest.raises(TypeError, match=r"pair_settings=.* is none: .*; give"):
+        rdmaq.connect("127.0.0.1:1", pair_settings=wrong)
 
 
 @pytest.mark.parametrize("address", ["host:", ":7471", "ho st:1", "[::1]", "a" * 300])

@@ -134,7 +134,7 @@ def test_answer_that_cannot_be_connected_is_recognised(rdma_wire: RdmaWire) -> N
 
 
 def test_path_that_loses_large_packets_is_recognised(rdma_wire: RdmaWire) -> None:
-    """The connection is made, since what makes it is short."""
+    """The connection fails, and one of small packets shows that the way is open."""
     with serving(rdma_wire) as node, dropped("meta length > 1500"):
         finding = the(looked_over(rdma_wire, node), "path-mtu")
     assert finding.level == BAD

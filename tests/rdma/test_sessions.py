@@ -11,7 +11,9 @@ import numpy as np
 import pytest
 
 import rdmaq
+from rdmaq import verbs
 from rdmaq.rig.fixtures import RdmaWire
+from tests.rdma import broken
 from tests.rdma.ends import census
 from tests.rdma.sessions import INSECURE, calling, opened, read_words, serving
 
@@ -85,6 +87,21 @@ def test_kinds_of_gids_that_do_not_fit_together_are_told_with_both(rdma_wire: Rd
         assert [after[name] for name in ("qp", "cq", "mr")] == [
             before[name] for name in ("qp", "cq", "mr")
         ]
+
+
+def test_path_that_carries_less_than_the_mtu_is_found_before_it_is_used(
+    rdma_wire: RdmaWire,
+) -> None:
+    """Large packets get lost on the way, small ones pass: told so, and an MTU of less works."""
+    with serving(rdma_wire) as node, broken.dropped("udp dport 4791 meta length > 2000"):
+        with pytest.raises(rdmaq.UnsupportedTransport, match=r"packets of 4096 bytes do not get"):
+            calling(rdma_wire, node)
+        smaller = verbs.PairSettings(mtu_bytes=1024)
+        interface = rdma_wire.right.interface
+        with calling(rdma_wire, node, interface=interface, pair_settings=smaller) as peer:
+            assert peer.negotiated()["mtu_bytes"] == 1024
+            with peer.region("n") as region:
+                assert region.read().tolist() == list(range(100))
 
 
 def test_session_reads_what_the_owner_wrote_and_its_close_ends_it_on_both_sides(

@@ -76,7 +76,7 @@ def test_wrong_keys_and_places_open_nothing(rdma_wire: RdmaWire) -> None:
         altered(lambda key: moved(key, by=-8))
         with opened(peer) as session:
             target = session._target
-            assert refused(session, moved(target, by=256))
+            assert refused(session, moved(target, by=target.length))
 
 
 def test_export_for_reading_has_no_key_for_writing(rdma_wire: RdmaWire) -> None:
