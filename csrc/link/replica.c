@@ -229,7 +229,7 @@ void rq_replica_read_stats(struct rq_replica *replica, struct rq_replica_stats *
     rq_publisher_read_stats(replica->publisher, &readers);
     rq_publisher_lock(replica->publisher);
     uint64_t tail = atomic_load_explicit(&replica->live->tail_bytes, memory_order_acquire);
-    uint64_t cursor = rq_gate_least_cursor(replica->publisher, tail);
+    uint64_t cursor = rq_replica_cursor(replica);
     rq_publisher_unlock(replica->publisher);
     uint64_t life_ticks = atomic_load_explicit(&replica->life_ticks, memory_order_relaxed);
     uint64_t now_ticks = rq_now_ticks();

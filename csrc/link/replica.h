@@ -42,6 +42,8 @@ struct rq_replica {
 uint32_t rq_replica_look(struct rq_replica *replica);
 /* Tells readers, and enters into the index what came, as far as `tail`. */
 uint32_t rq_replica_notice(struct rq_replica *replica, uint64_t tail);
+/* Below it no reader here is, nor will be: told to the publisher, under the publish lock. */
+uint64_t rq_replica_cursor(struct rq_replica *replica);
 /* receive_hot.c: tails that come by WRITE_WITH_IMM. */
 uint32_t rq_replica_take_receives(struct rq_replica *replica);
 /* replica.c, detached: what stands between the tail and `position` is lost, and was not written. */

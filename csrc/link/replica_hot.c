@@ -172,19 +172,27 @@ static uint32_t look_at_beat(struct rq_replica *replica) {
     return 1;
 }
 
-static void report_cursor(struct rq_replica *replica) {
+/* Under the publish lock: who is admitted later begins no earlier than what was told. */
+uint64_t rq_replica_cursor(struct rq_replica *replica) {
     struct rq_publisher *publisher = replica->publisher;
-    if (!publisher->segment.is_reliable) return;
-    rq_publisher_lock(publisher);
-    uint64_t tail = atomic_load_explicit(&replica->live->tail_bytes, memory_order_acquire);
-    uint64_t cursor = rq_gate_least_cursor(publisher, tail);
-    rq_publisher_unlock(publisher);
+    uint64_t seen = publisher->tail, cursor = seen;
+    if (!publisher->segment.is_reliable) return seen;
+    cursor = rq_gate_least_cursor(publisher, seen);
     /* Nobody passes over the `end` frame: who stands before it is done. */
     if (atomic_load_explicit(&replica->state, memory_order_relaxed) == RQ_REPLICA_ENDED &&
-        tail - cursor == RQ_FRAME_HEADER_BYTES)
-        cursor = tail;
+        seen - cursor == RQ_FRAME_HEADER_BYTES)
+        cursor = seen;
+    if (cursor > publisher->told_cursor) publisher->told_cursor = cursor;
     /* Pairs with the READ of the link, and with its acquire in tap.c. */
     atomic_store_explicit(&replica->feedback->cursor_bytes, cursor, memory_order_release);
+    return cursor;
+}
+
+static void report_cursor(struct rq_replica *replica) {
+    if (!replica->publisher->segment.is_reliable) return;
+    rq_publisher_lock(replica->publisher);
+    rq_replica_cursor(replica);
+    rq_publisher_unlock(replica->publisher);
 }
 
 static void look_at_silence(struct rq_replica *replica) {

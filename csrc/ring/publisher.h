@@ -60,7 +60,8 @@ struct rq_publisher {
     struct rq_tap *taps[RQ_TAPS_MAX];
     int is_replica; /* a NIC writes the segment: nothing is sent here. Then `tail` is what its owner
                        has seen, and next_sequence 0 where he lost count */
-    uint64_t origin; /* the first position that ever was */
+    uint64_t origin;      /* the first position that ever was */
+    uint64_t told_cursor; /* a reliable replica: below it the publisher may write over */
 
     uint64_t timeout_ns;
     uint32_t readers_min;

@@ -26,7 +26,9 @@ static uint64_t oldest_valid(const struct rq_publisher *publisher) {
         tail = atomic_load_explicit(&publisher->live->tail_bytes, memory_order_acquire);
         room_bytes -= publisher->segment.guard_bytes;
     }
-    return tail - publisher->origin <= room_bytes ? publisher->origin : tail - room_bytes;
+    uint64_t oldest = publisher->origin;
+    if (tail - oldest > room_bytes) oldest = tail - room_bytes;
+    return oldest > publisher->told_cursor ? oldest : publisher->told_cursor;
 }
 
 /* A replica's frames may be written over while we look at them: the guard rule, afterwards. */

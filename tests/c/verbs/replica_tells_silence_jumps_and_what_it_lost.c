@@ -36,8 +36,8 @@ static void beat(void) {
     look();
 }
 
-static void begin_link(void) {
-    linked_open(&linked, 1, 0, RQ_TAIL_BY_WRITE);
+static void begin_link(int is_reliable) {
+    linked_open(&linked, 1, is_reliable, RQ_TAIL_BY_WRITE);
     slot = &linked.slots[0];
     linked_up(&linked, slot);
     CHECK_EQUAL(rq_link_start(slot->link), 0);
@@ -57,7 +57,7 @@ static void expect_gap(uint64_t first, uint64_t last) {
 }
 
 static void states_follow_signs_of_life(void) {
-    begin_link();
+    begin_link(0);
     slot->replica->setup.silent_ns = UINT64_MAX >> 16;
     look();
     CHECK_EQUAL(stats().state, RQ_REPLICA_WAITING);
@@ -99,7 +99,7 @@ static void states_follow_signs_of_life(void) {
 }
 
 static void jump_is_told_though_nothing_follows(void) {
-    begin_link();
+    begin_link(0);
     send(MESSAGES);
     run_nic();
     look();
@@ -121,7 +121,7 @@ static void jump_is_told_though_nothing_follows(void) {
 }
 
 static void lapped_owner_finds_his_place_by_a_heartbeat(void) {
-    begin_link();
+    begin_link(0);
     send(1);
     run_nic();
     look();
@@ -147,7 +147,7 @@ static void lapped_owner_finds_his_place_by_a_heartbeat(void) {
 
 /* The stream began while the owner slept, and lapped him: its first sequence came by itself. */
 static void origin_comes_ahead_of_the_first_data(void) {
-    begin_link();
+    begin_link(0);
     uint64_t count = 0;
     while (linked.publisher->tail < 3 * LINKED_CAPACITY) {
         send(1);
@@ -165,10 +165,35 @@ static void origin_comes_ahead_of_the_first_data(void) {
     linked_close(&linked);
 }
 
+/* Reliable: what the publisher was told it may write over, nobody is let in to read. */
+static void who_joins_late_begins_no_earlier_than_was_told(void) {
+    begin_link(1);
+    send(MESSAGES);
+    run_nic();
+    look();
+    uint64_t told = stats().cursor_bytes;
+    CHECK_EQUAL(told, slot->reader->cursor); /* it has read nothing yet */
+    for (int i = 0; i < MESSAGES / 2; i++) CHECK_EQUAL(poll_one(), 1);
+    look();
+    told = atomic_load(&rq_feedback_of(slot->segment->live)->cursor_bytes);
+    CHECK(told >= slot->reader->cursor - rq_frame_bytes(PAYLOAD) && told <= slot->reader->cursor);
+    int fd;
+    uint64_t position, sequence;
+    int place = rq_publisher_admit(rq_replica_publisher(slot->replica), RQ_START_OLDEST, 0, -1, &fd,
+                                   &position, &sequence);
+    CHECK(place >= 0);
+    CHECK(position >= told);
+    look();
+    CHECK(atomic_load(&rq_feedback_of(slot->segment->live)->cursor_bytes) <= position);
+    rq_publisher_dismiss(rq_replica_publisher(slot->replica), place);
+    close(fd);
+    linked_close(&linked);
+}
+
 static void impossible_positions_are_refused(void) {
     struct rq_replica *replica = NULL;
     struct rq_link *link = NULL;
-    begin_link();
+    begin_link(0);
     send(MESSAGES);
     run_nic();
     look();
@@ -200,6 +225,7 @@ int main(int argc, char **argv) {
     jump_is_told_though_nothing_follows();
     lapped_owner_finds_his_place_by_a_heartbeat();
     origin_comes_ahead_of_the_first_data();
+    who_joins_late_begins_no_earlier_than_was_told();
     impossible_positions_are_refused();
     return 0;
 }
