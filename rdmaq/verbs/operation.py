@@ -41,7 +41,8 @@ class Operation:
         """Waits until all of it is done.
 
         Args:
-            timeout: seconds; None: as long as it takes, which the pair's timers bound.
+            timeout: seconds; None: as long as it takes, which the pair's timers bound, but for what
+                waits for the peer's receives: nothing bounds that but the peer.
 
         Raises:
             OperationFailed: the first of its requests that was not carried out, and why.
