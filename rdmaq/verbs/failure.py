@@ -26,8 +26,10 @@ MEANINGS: dict[int, tuple[str, str]] = {
     Status.WR_FLUSH_ERR: (
         "it was thrown away with all that was in flight, since the queue pair is in the error "
         "state: an earlier operation failed, the local port went down or carries less than the MTU "
-        "now, or the pair was closed; a wrong local key shows so, too, on rxe",
-        "look at the first operation that failed and at the device's events; connect a new pair",
+        "now, or the pair was closed; a wrong local key, and packets that this host's own firewall "
+        "drops (4791/udp), show so, too, on rxe",
+        "look at the first operation that failed and at the device's events, run `rdmaq doctor`, "
+        "then connect a new pair",
     ),
     Status.MW_BIND_ERR: (
         "a memory window could not be bound",

@@ -51,8 +51,8 @@ def broken(*words: str, mend: Sequence[str]) -> Iterator[None]:
 
 DROP = """
 table inet test {{
-    chain input {{
-        type filter hook input priority 0; policy accept;
+    chain {hook} {{
+        type filter hook {hook} priority 0; policy accept;
         {which} drop
     }}
 }}
@@ -60,13 +60,14 @@ table inet test {{
 
 
 @contextmanager
-def dropped(which: str) -> Iterator[None]:
+def dropped(which: str, hook: str = "input") -> Iterator[None]:
     """Some packets get lost before they come in, at either end, and nobody says so.
 
     Args:
         which: a condition, in nft's words.
+        hook: "input", or "output" for what is about to leave: then the sender is told.
     """
-    run("nft", "-f", "-", text=DROP.format(which=which))
+    run("nft", "-f", "-", text=DROP.format(which=which, hook=hook))
     try:
         yield
     finally:

@@ -75,7 +75,7 @@ def doctor(rig: State) -> tuple[int, dict[str, str]]:
 
 @contextmanager
 def dropped_at_the_node(rig: State, which: str) -> Iterator[None]:
-    done = on(rig, 0, "nft", "-f", "-", text=DROP.format(which=which))
+    done = on(rig, 0, "nft", "-f", "-", text=DROP.format(which=which, hook="input"))
     assert done.status == 0, done.stderr.decode()
     try:
         yield

@@ -69,6 +69,15 @@ def test_peer_that_closed_its_pair_is_told_with_everything(rdma_wire: RdmaWire) 
         says_all(caught.value, left, right)
 
 
+def test_rule_of_our_own_firewall_is_among_the_causes_that_are_told(rdma_wire: RdmaWire) -> None:
+    """Then rxe itself is refused to send, and says no more than that it flushed the operation."""
+    with connected(rdma_wire, HASTY) as (left, right), dropped("udp dport 4791", "output"):
+        text = str(failure_of(left, right, 8))
+    assert "4791/udp" in text
+    assert "run `rdmaq doctor`" in text
+    assert f"to {right.device.gid.address}, MTU 4096" in text
+
+
 def test_user_of_a_region_is_told_everything_too(rdma_wire: RdmaWire) -> None:
     """In the class that says what to do, with the pair's words in it."""
     with serving(rdma_wire) as node, calling(rdma_wire, node) as peer:
