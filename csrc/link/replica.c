@@ -148,6 +148,7 @@ static void jump(struct rq_replica *replica, uint64_t position, uint64_t sequenc
     struct rq_live *live = replica->live;
     rq_publisher_lock(publisher);
     publisher->tail = replica->told = position;
+    if (!publisher->had_reader) publisher->told_cursor = position;
     publisher->next_sequence = sequence;
     publisher->is_fresh = 0;
     rq_replica_set_restart(live, position, sequence);

@@ -177,7 +177,10 @@ uint64_t rq_replica_cursor(struct rq_replica *replica) {
     struct rq_publisher *publisher = replica->publisher;
     uint64_t seen = publisher->tail, cursor = seen;
     if (!publisher->segment.is_reliable) return seen;
-    cursor = rq_gate_least_cursor(publisher, seen);
+    /* Until somebody reads it is kept from where it began, for the first who will. */
+    if (!publisher->had_reader && publisher->told_cursor == 0)
+        publisher->told_cursor = publisher->origin;
+    cursor = publisher->had_reader ? rq_gate_least_cursor(publisher, seen) : publisher->told_cursor;
     /* Nobody passes over the `end` frame: who stands before it is done. */
     if (atomic_load_explicit(&replica->state, memory_order_relaxed) == RQ_REPLICA_ENDED &&
         seen - cursor == RQ_FRAME_HEADER_BYTES)

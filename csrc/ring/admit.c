@@ -67,6 +67,7 @@ static int enlist(struct rq_publisher *publisher, struct rq_admitted *reader, ui
                               memory_order_release);
         publisher->waiting[publisher->reader_count] = &reader->control->waiting;
         publisher->readers[publisher->reader_count++] = reader;
+        publisher->had_reader = 1;
         if (RQ_UNLESS(LIMIT_KEPT, reader->is_gating))
             publisher->gate_limit_bytes = 0; /* ask again at the next frame */
     }

@@ -62,6 +62,7 @@ struct rq_publisher {
                        has seen, and next_sequence 0 where he lost count */
     uint64_t origin;      /* the first position that ever was */
     uint64_t told_cursor; /* a reliable replica: below it the publisher may write over */
+    int had_reader;       /* one was ever admitted */
 
     uint64_t timeout_ns;
     uint32_t readers_min;

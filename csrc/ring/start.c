@@ -28,6 +28,9 @@ static uint64_t oldest_valid(const struct rq_publisher *publisher) {
     }
     uint64_t oldest = publisher->origin;
     if (tail - oldest > room_bytes) oldest = tail - room_bytes;
+    /* Behind the end nothing is written any more. */
+    if (atomic_load_explicit(&publisher->live->state, memory_order_relaxed) == RQ_STATE_ENDED)
+        return oldest;
     return oldest > publisher->told_cursor ? oldest : publisher->told_cursor;
 }
 

@@ -173,6 +173,7 @@ static void who_joins_late_begins_no_earlier_than_was_told(void) {
     look();
     uint64_t told = stats().cursor_bytes;
     CHECK_EQUAL(told, slot->reader->cursor); /* it has read nothing yet */
+    CHECK_EQUAL(told, slot->replica->setup.position);
     for (int i = 0; i < MESSAGES / 2; i++) CHECK_EQUAL(poll_one(), 1);
     look();
     told = atomic_load(&rq_feedback_of(slot->segment->live)->cursor_bytes);
@@ -185,6 +186,17 @@ static void who_joins_late_begins_no_earlier_than_was_told(void) {
     CHECK(position >= told);
     look();
     CHECK(atomic_load(&rq_feedback_of(slot->segment->live)->cursor_bytes) <= position);
+    rq_publisher_dismiss(rq_replica_publisher(slot->replica), place);
+    close(fd);
+    CHECK_EQUAL(rq_publisher_close(linked.publisher), 0);
+    run_nic();
+    while (poll_one() != RQ_POLL_END) look();
+    look();
+    CHECK_EQUAL(stats().cursor_bytes, linked.publisher->tail); /* all is read */
+    place = rq_publisher_admit(rq_replica_publisher(slot->replica), RQ_START_OLDEST, 0, -1, &fd,
+                               &position, &sequence);
+    CHECK(place >= 0);
+    CHECK_EQUAL(position, slot->replica->setup.position); /* and nothing is written over any more */
     rq_publisher_dismiss(rq_replica_publisher(slot->replica), place);
     close(fd);
     linked_close(&linked);
