@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 
 from rdmaq import errors
 from rdmaq.address import HostPort
-from rdmaq.doctor import echo, software
+from rdmaq.doctor import software
 from rdmaq.doctor.facts import transports
 from rdmaq.doctor.finding import BAD, NOTE, Finding, Symptom, fine, unseen
 from rdmaq.doctor.machine import Machine
@@ -180,39 +180,58 @@ def _route(where: HostPort, own: IPv4Address | IPv6Address) -> Iterator[Finding]
 
 def _path(machine: Machine, where: HostPort) -> Iterator[Finding]:
     try:
-        told, mtu = _negotiated(where)
+        told, lost_mtu = _negotiated(where)
     except errors.RdmaqError as error:
         yield _not_connected(where, error)
         return
-    port = str(told["device"])
-    yield fine("path", f"RDMA passes both ways: {told['gid']} to {told['peer_gid']}, MTU {mtu}")
+    mtu, port = int(told["mtu_bytes"]), str(told["device"])
+    own, peer = str(told["gid"]).partition(" ")[0], str(told["peer_gid"])
+    yield fine("path", f"RDMA passes both ways by packets of {mtu} bytes: {told['gid']} to {peer}")
+    if lost_mtu:
+        headers = _HEADER_BYTES[ip_address(own).version]
+        yield PATH_NARROW.found(
+            mtu=lost_mtu,
+            needed=lost_mtu + headers,
+            own=own,
+            peer=peer,
+            fitting=mtu,
+            lowered=mtu + HEADER_BYTES_MAX,
+        )
     for one in machine.ports:
         limits = look(machine, one).limits if str(one) == port else None
-        if limits is not None and limits.mtu_bytes > mtu:
-            yield ENDS_DIFFER.found(port=port, own=limits.mtu_bytes, theirs=mtu)
-    own, peer = str(told["gid"]).partition(" ")[0], str(told["peer_gid"])
-    yield _narrowest(ip_address(own), ip_address(peer), mtu)
+        if limits is not None and limits.mtu_bytes > (lost_mtu or mtu):
+            yield ENDS_DIFFER.found(port=port, own=limits.mtu_bytes, theirs=lost_mtu or mtu)
 
 
 def _negotiated(where: HostPort) -> tuple[dict[str, str | int], int]:
-    """What a connection agrees on, and its MTU; by small packets where others do not pass."""
+    """What a connection agrees on; and the MTU that did not pass, 0 if it did.
+
+    A connection is believed only after a packet of its MTU went each way. Where that is lost,
+    smaller ones are tried, down to the first that passes.
+    """
     from rdmaq import Credentials
     from rdmaq.peer_verbs import VerbsLink
     from rdmaq.sessions.calling import PathTooNarrow
     from rdmaq.verbs.settings import PairSettings
 
     credentials, choice = Credentials.from_environment(), DeviceChoice.of(None, None, None)
-    mtu_bytes = 0
-    try:
-        link = VerbsLink(where, credentials, choice)
-    except PathTooNarrow as error:
-        mtu_bytes = error.mtu_bytes
-        link = VerbsLink(where, credentials, choice, PairSettings(mtu_bytes=min(MTU_BYTES)))
-    try:
-        told = link.negotiated()
-    finally:
-        link.close()
-    return told, mtu_bytes or int(told["mtu_bytes"])
+    lost_mtu = 0
+    for size in (None, *sorted(MTU_BYTES, reverse=True)):
+        if size is not None and size >= lost_mtu:
+            continue
+        settings = None if size is None else PairSettings(mtu_bytes=size)
+        try:
+            link = VerbsLink(where, credentials, choice, settings)
+        except PathTooNarrow as error:
+            lost_mtu = lost_mtu or error.mtu_bytes
+            if size == min(MTU_BYTES):
+                raise
+            continue
+        try:
+            return link.negotiated(), lost_mtu
+        finally:
+            link.close()
+    raise AssertionError("the smallest size passes or raises")
 
 
 def _not_connected(where: HostPort, error: errors.RdmaqError) -> Finding:
@@ -226,25 +245,3 @@ def _not_connected(where: HostPort, error: errors.RdmaqError) -> Finding:
     elif LOST in str(error):
         return ROCE_BLOCKED.found(host=where.host, why="the node's probe got no answer")
     return PATH_REFUSED.found(address=where, why=what, cure=cure)
-
-
-def _narrowest(
-    own: IPv4Address | IPv6Address, peer: IPv4Address | IPv6Address, mtu: int
-) -> Finding:
-    headers = _HEADER_BYTES[own.version]
-    sizes = [size + headers for size in sorted(MTU_BYTES, reverse=True) if size <= mtu]
-    try:
-        carried = echo.largest(own, peer, sizes)
-    except echo.NoEcho as error:
-        return unseen("path", f"how large packets may be was not looked at: {error}")
-    if carried == sizes[0]:
-        return fine("path", f"packets of {carried} bytes pass: RDMA's MTU of {mtu}")
-    fitting = max(carried - headers, MTU_BYTES[0])
-    return PATH_NARROW.found(
-        mtu=mtu,
-        needed=sizes[0],
-        own=own,
-        peer=peer,
-        fitting=fitting,
-        lowered=fitting + HEADER_BYTES_MAX,
-    )

@@ -67,7 +67,7 @@ def test_way_over_the_wire_is_proved_by_packets_of_every_size(rdma_wire: RdmaWir
     assert the(findings, "route-elsewhere").level == NOTE
     told = " ".join(finding.what for finding in findings)
     assert f"{rdma_wire.right.address} (RoCE v2, index 1) to {rdma_wire.left.address}" in told
-    assert "packets of 4156 bytes pass" in told
+    assert "passes both ways by packets of 4096 bytes" in told
     assert rdma_wire.packets() > before
 
 
