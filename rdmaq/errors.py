@@ -126,11 +126,17 @@ class RegionNotFound(RdmaqError):
 
 
 class RegionRevoked(RdmaqError):
-    """The owner takes no more operations on the region; this one was not done."""
+    """The owner takes no more operations on the region; this one was not done.
+
+    Over RDMA what stood before it in the same batch may have been.
+    """
 
 
 class PeerGone(RdmaqError):
-    """The process at the other side is gone; the operation was not done."""
+    """The process at the other side is gone, or the way to it.
+
+    Over shared memory the operation was not done; over RDMA it may have been.
+    """
 
 
 class RowBusy(RdmaqError, TimeoutError):

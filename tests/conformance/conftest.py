@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.conformance.child import Child
+from tests.conformance.kept import KeptLinks
 from tests.conformance.rig import SHM, VERBS, Link, Transport
 
 _OVER_VERBS = pytest.param(
@@ -31,9 +32,24 @@ def transport(request: pytest.FixtureRequest) -> Transport:
     return chosen
 
 
+@pytest.fixture(scope="module")
+def kept_links() -> Iterator[KeptLinks]:
+    """Links that the tests of a module use one after the other."""
+    with KeptLinks() as made:
+        yield made
+
+
 @pytest.fixture
-def link(transport: Transport) -> Iterator[Link]:
-    """A node and a peer of this process, closed after the test."""
+def link(transport: Transport, request: pytest.FixtureRequest) -> Iterator[Link]:
+    """A node and a peer of this process, which nobody else uses; closed or emptied after the test.
+
+    Over verbs one serves many tests: making queue pairs takes seconds where devices are emulated.
+    """
+    if transport.host:
+        kept: KeptLinks = request.getfixturevalue("kept_links")
+        yield kept.take(transport)
+        kept.give_back()
+        return
     with Link(transport) as made:
         yield made
 

@@ -1,0 +1,45 @@
+"""Nodes and peers that serve one test after the other, where making them takes long."""
+
+from __future__ import annotations
+
+import tempfile
+
+import pytest
+
+from tests.conformance.rig import Link, Transport
+
+
+class KeptLinks:
+    """At most one link, empty again after each test; a test that closed it costs a new one."""
+
+    def __init__(self) -> None:
+        self._link: Link | None = None
+        self._folder = tempfile.TemporaryDirectory(prefix="rq-")  # outlives the tests' own
+
+    def take(self, transport: Transport) -> Link:
+        if self._link is None:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("RDMAQ_RUNTIME_DIR", self._folder.name)
+                self._link = Link(transport)
+        return self._link
+
+    def give_back(self) -> None:
+        link = self._link
+        assert link is not None
+        for exported in list(link.node._exports._exported.values()):
+            exported.close()
+        if link.node.closed or link.peer.closed:
+            self._close_link()
+
+    def _close_link(self) -> None:
+        link, self._link = self._link, None
+        if link is not None:
+            with link:
+                pass
+
+    def __enter__(self) -> KeptLinks:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close_link()
+        self._folder.cleanup()
