@@ -213,10 +213,10 @@ class Node(Handle):
                 return
             self._is_closed = True
             streams = list(self._offer.streams.values())
+        for publisher in streams:  # before the door: their ends go out over its sessions' links
+            publisher.close()
         if self._door is not None:
             self._door.close()
-        for publisher in streams:
-            publisher.close()
         self._exports.close()
         self._listener.close()
         with self._offer.lock:
@@ -243,6 +243,7 @@ class Node(Handle):
             if code != 0:
                 raise RuntimeError(f"the node's thread cannot be started: {error_text(code)}")
             self._keeper = out[0]
+        publisher.keeper = self._keeper
         lib.rq_keeper_add(self._keeper, publisher.handle)
 
     def _withdraw(self, publisher: Publisher) -> None:

@@ -62,7 +62,7 @@ class NetworkDoor:
         from rdmaq.node_verbs import VerbsDoor  # not before it is needed: verbs are much code
 
         self._offer, self._exports = offer, exports
-        self._verbs = VerbsDoor(where.host, choice, exports, self._end)
+        self._verbs = VerbsDoor(where.host, choice, exports, offer.find, self._end)
         self._server = Server(where.host, where.port, self, chosen, release=release())
         self.where = HostPort(where.host, self._server.port)
 

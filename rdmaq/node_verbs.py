@@ -9,6 +9,7 @@ from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
 from rdmaq.bootstrap.messages import (
+    AbsenceRefusal,
     AccessRefusal,
     ConnectAsk,
     ConnectGrant,
@@ -32,6 +33,7 @@ from rdmaq.verbs.library import load
 if TYPE_CHECKING:
     from rdmaq.region.exported import Exported
     from rdmaq.region.exports import Exports
+    from rdmaq.stream.publisher import Publisher
 
 _FAREWELL_SECONDS_MAX = 0.5  # for all peers together, of which some may be gone
 _VERDICT_SECONDS = 1.0  # so long an answer holds to whether there are verbs at all
@@ -44,6 +46,7 @@ class VerbsDoor:
         host: where the node listens: its device is looked for there first.
         choice: what the user says of the device.
         exports: the node's regions and tables.
+        find_stream: the node's stream of a name.
         end: ends a session by its name, wherever else it is known; calls `disconnect` in turn.
         beat_every_seconds: how often confirmed peers are asked whether they live.
     """
@@ -53,12 +56,14 @@ class VerbsDoor:
         host: str,
         choice: DeviceChoice,
         exports: Exports,
+        find_stream: Callable[[str], Publisher | None],
         end: Callable[[bytes], None],
         *,
         beat_every_seconds: float = EVERY_SECONDS,
     ) -> None:
         self._host, self._choice, self._exports, self._end = host, choice, exports, end
         self._beat_every_seconds = beat_every_seconds
+        self._find_stream = find_stream
         self._lock = threading.Lock()
         self._devices: dict[tuple[str, int, Gid], Device] = {}
         self._owners: dict[Device, Owners] = {}
@@ -90,12 +95,17 @@ class VerbsDoor:
         Raises:
             Refusal: why not, for the caller.
         """
-        if ask.link is not None:
-            raise Refusal("this release publishes streams to its own host only")
+        publisher = None if ask.link is None else self._published(ask.link.stream)
         wanted = [self._wanted(region) for region in ask.regions]
         try:
             session = self._made(name, ask, caller)
             keys = tuple(_key(exported, session) for exported in wanted)
+            link = None
+            if publisher is not None and ask.link is not None:
+                link = session.open_link(publisher, ask.link)
+        except Refusal:
+            self.disconnect(name)
+            raise
         except RegionAccessError as error:
             self.disconnect(name)
             raise AccessRefusal(str(error)) from error
@@ -111,6 +121,7 @@ class VerbsDoor:
             agreed=own.limits.common(ask.pair.limits),
             keys=keys,
             probe=session.probe_target,
+            link=link,
         )
 
     def probe(self, name: bytes, proof: Proof) -> tuple[Probed, Proof]:
@@ -193,6 +204,12 @@ class VerbsDoor:
                 f"no region or table {name!r} is exported here: list them, then ask again"
             )
         return exported
+
+    def _published(self, name: str) -> Publisher:
+        publisher = self._find_stream(name)
+        if publisher is None:
+            raise AbsenceRefusal(f"no stream {name!r} is published here: list them, then ask again")
+        return publisher
 
     def _made(self, name: bytes, ask: ConnectAsk, caller: str) -> ServedSession:
         circle, key = self._enter(ask.pair, caller)

@@ -19,6 +19,8 @@ from rdmaq.region.grant import ARRAY, TABLE, RegionInfo, from_message
 from rdmaq.region.verbs_channel import VerbsChannel
 from rdmaq.sessions.calling import SETTINGS, Caller, CallingSession, Outlet, dial
 from rdmaq.sessions.choice import DeviceChoice
+from rdmaq.sessions.link_settings import LinkSettings
+from rdmaq.sessions.remote import Remote
 from rdmaq.stream.cursor import Cursor
 from rdmaq.stream.listing import StreamInfo, stream_info
 
@@ -37,6 +39,7 @@ class VerbsLink:
         credentials: what this side shows and asks for.
         choice: what the user says of the device.
         settings: of the queue pairs; None: the defaults.
+        link_settings: of the links of streams; None: the defaults.
 
     Attributes:
         transport: "verbs".
@@ -56,10 +59,12 @@ class VerbsLink:
         credentials: Credentials,
         choice: DeviceChoice,
         settings: PairSettings | None = None,
+        link_settings: LinkSettings | None = None,
     ) -> None:
         self._where, self._credentials = where, credentials
         # Nobody sends a WRITE_WITH_IMM to a caller: no receives.
         self._settings = SETTINGS if settings is None else replace(settings, receive_depth=0)
+        self._link_settings = LinkSettings() if link_settings is None else link_settings
         self.check_wanted: Callable[[], None] = _wanted
         self._lock = threading.Lock()
         self._is_closed = False
@@ -123,14 +128,25 @@ class VerbsLink:
                 raise
 
     def subscribe(
-        self, request: dict[str, Any], _wait_mode: int, _timeout: float, _patience: float | None, /
+        self, request: dict[str, Any], wait_mode: int, timeout: float, _patience: float | None, /
     ) -> Cursor:
-        """Streams do not go over verbs yet."""
-        raise errors.UnsupportedTransport(
-            f"stream {request['stream']!r} cannot be subscribed to over verbs: this release "
-            "carries streams over shared memory only; subscribe in a process of the node's host, "
-            "or keep the latest values in a table (node.table, peer.table), which verbs carry"
-        )
+        """A replica of the stream, and a link to it."""
+        deadline = time.monotonic() + timeout
+        while True:
+            remote = Remote(
+                self._call, self._outlet, request, wait_mode, self._link_settings, self._settings
+            )
+            try:
+                return remote.connect()
+            except errors.RegionNotFound as error:  # gone between description and connection
+                late = errors.StreamNotFound(str(error), available=())
+                if time.monotonic() >= deadline:
+                    raise late from error
+            except (errors.StreamNotFound, errors.PeerNotFound):
+                if time.monotonic() >= deadline:
+                    raise
+            self.check_wanted()
+            time.sleep(_RETRY_SECONDS)
 
     def ping(self) -> float:
         """See `Peer.ping`."""

@@ -118,11 +118,11 @@ static int find_start(const struct rq_publisher *publisher, uint32_t start, uint
                       struct rq_start *out) {
     begin_live(publisher, out);
     if (start == RQ_START_LIVE || publisher->is_fresh) return 1;
-    if (publisher->indexed_stride == UINT64_MAX) return 1; /* a replica to which nothing came */
     if (start == RQ_START_SEQUENCE && value >= publisher->next_sequence) {
         out->sequence = value; /* what comes before it was not asked for */
         return 1;
     }
+    if (publisher->indexed_stride == UINT64_MAX) return 1; /* a replica to which nothing came */
     struct wanted wanted = {.start = start, .value = value};
     if (start == RQ_START_WALL_NS) wanted.value = rq_clock_ticks_at(&publisher->live->clock, value);
     struct found before = {0}, from = {0};

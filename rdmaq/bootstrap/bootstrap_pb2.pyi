@@ -203,16 +203,14 @@ class LinkRequest(_message.Message):
     def __init__(self, stream: _Optional[str] = ..., subscription: _Optional[bytes] = ..., generation: _Optional[int] = ..., epoch: _Optional[int] = ..., position: _Optional[int] = ..., cursor: _Optional[int] = ..., tail_mode: _Optional[_Union[TailMode, str]] = ..., credit_count: _Optional[int] = ..., replica: _Optional[_Union[Ring, _Mapping]] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ...) -> None: ...
 
 class LinkReply(_message.Message):
-    __slots__ = ("pair", "start", "sequence", "ring")
+    __slots__ = ("pair", "start", "sequence")
     PAIR_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
-    RING_FIELD_NUMBER: _ClassVar[int]
     pair: PairAttributes
     start: int
     sequence: int
-    ring: Ring
-    def __init__(self, pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[int] = ..., sequence: _Optional[int] = ..., ring: _Optional[_Union[Ring, _Mapping]] = ...) -> None: ...
+    def __init__(self, pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class ConnectRequest(_message.Message):
     __slots__ = ("version", "challenge", "pair", "regions", "probe_address", "probe_key", "link")

@@ -218,13 +218,11 @@ class LinkGrant:
         pair: the publisher's.
         start: where it begins: the replica's tail is put there before Confirm.
         sequence: of the message there; 0: the stream has none yet.
-        ring: the publisher's, open to READs.
     """
 
     pair: PairAttributes
     start: int
     sequence: int
-    ring: RingKeys
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -101,7 +101,6 @@ def link_grant_out(link: LinkGrant) -> pb.LinkReply:
         pair=pair_out(link.pair),
         start=link.start,
         sequence=link.sequence,
-        ring=_ring_out(link.ring),
     )
 
 
@@ -114,5 +113,4 @@ def link_grant_in(link: pb.LinkReply, ask: LinkAsk) -> LinkGrant:
         pair=pair_in(link.pair),
         start=_position(link.start),
         sequence=link.sequence,
-        ring=_ring_in(link.ring),
     )

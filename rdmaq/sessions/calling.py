@@ -6,20 +6,25 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from rdmaq._fast import error_text, ffi, lib
 from rdmaq._handle import Handle
 from rdmaq.bootstrap.messages import (
     ConnectAsk,
     ConnectGrant,
     Description,
+    LinkAsk,
+    LinkGrant,
     Probed,
     Proof,
     RegionKey,
 )
 from rdmaq.errors import (
     BootstrapError,
+    ConcurrentUse,
     OperationFailed,
+    OperationPending,
     RdmaqError,
     RegionRevoked,
 )
@@ -34,6 +39,7 @@ from rdmaq.verbs.settings import PairSettings
 if TYPE_CHECKING:
     from rdmaq.sessions.choice import DeviceChoice
     from rdmaq.verbs.domain import Domain
+    from rdmaq.verbs.operation import Operation
     from rdmaq.verbs.pair import Pair
 
 SETTINGS = PairSettings(receive_depth=0)
@@ -72,6 +78,16 @@ class Caller(Protocol):
         """Hangs up."""
 
 
+class Rider(Protocol):
+    """What else is connected along with a session: the link of a stream."""
+
+    def ask(self, description: Description) -> LinkAsk:
+        """Our half; raises to go no further."""
+
+    def granted(self, grant: LinkGrant) -> None:
+        """The node's half: when this returns, all is ready for what the node will write."""
+
+
 class Outlet:
     """The device and the domain that all sessions of one peer share; closed by the last of them.
 
@@ -100,18 +116,33 @@ class Outlet:
             raise
         self._lock = threading.Lock()
         self._holders = 1
+        self._keeper: Any = None
 
     def hold(self) -> None:
         """One more needs it; each lets go once."""
         with self._lock:
             self._holders += 1
 
+    def keeper(self) -> Any:
+        """The `struct rq_keeper` of our replicas; for who holds the outlet, until it lets go."""
+        with self._lock:
+            if self._keeper is None:
+                out = ffi.new("struct rq_keeper **")
+                code = lib.rq_keeper_start(out)
+                if code != 0:
+                    raise RuntimeError(f"the thread of replicas cannot start: {error_text(code)}")
+                self._keeper = out[0]
+            return self._keeper
+
     def let_go(self) -> None:
         """One fewer; the last one closes it."""
         with self._lock:
             self._holders -= 1
             is_last = self._holders == 0
+            keeper = self._keeper
         if is_last:
+            if keeper is not None:
+                lib.rq_keeper_stop(keeper)
             self.device.close()
 
 
@@ -125,8 +156,8 @@ class CallingSession(Handle):
     """
 
     __slots__ = (
-        "_call", "_lock", "_name", "_outlet", "_probe", "_target", "_what", "domain", "keys",
-        "pair",
+        "_beat", "_call", "_lock", "_name", "_outlet", "_probe", "_target", "_what", "domain",
+        "keys", "pair",
     )  # fmt: skip
 
     def __init__(
@@ -143,6 +174,7 @@ class CallingSession(Handle):
         self._lock = threading.Lock()
         self.pair, self.domain = pair, outlet.domain
         self._probe, self._target = own_probe, probe.remote(grant.probe)
+        self._beat: Operation | None = None
         self.keys: tuple[RegionKey, ...] = grant.keys
         kinds = {"table": "table", "array": "region"}
         self._what = (
@@ -168,6 +200,11 @@ class CallingSession(Handle):
             "it is offered again"
         )
 
+    @property
+    def farewell(self) -> int:
+        """One of `Farewell`: what the node said when it ended the session. A load of 8 bytes."""
+        return self._probe.farewell
+
     def failure(self, error: OperationFailed) -> RdmaqError:
         """What an operation's failure means to the user; may ask the node, so it may wait."""
         if self.ended() is not None:
@@ -188,6 +225,22 @@ class CallingSession(Handle):
             return client.describe()[0]
         finally:
             client.close()
+
+    def beat(self) -> bool:
+        """Sees whether the node's NIC still answers; never waits. False: it does not.
+
+        For one thread; nothing else may use the pair.
+        """
+        try:
+            if self._beat is None:
+                self._beat = self._probe.beat(self.pair, self._target)
+            self._beat.wait(0.0)
+            self._beat = None
+        except (OperationPending, ConcurrentUse):
+            return True
+        except RdmaqError:
+            return False
+        return True
 
     def ping(self) -> float:
         """A WRITE to the node's memory and a READ of it; returns the seconds of both together.
@@ -242,6 +295,7 @@ def dial(
     *,
     check: Callable[[Description], None] | None = None,
     settings: PairSettings = SETTINGS,
+    rider: Rider | None = None,
 ) -> CallingSession:
     """Connects a queue pair of its own for the regions of these names, and proves that it works.
 
@@ -251,6 +305,7 @@ def dial(
         names: of regions and tables; none: a connection for its own sake.
         check: looks at what the node says of itself, and raises to go no further.
         settings: of our queue pair.
+        rider: what is connected along with it; its own parts stay its own, also when this raises.
 
     Raises:
         BootstrapError: the node refuses, or a probe does not get through; the text says why.
@@ -269,10 +324,15 @@ def dial(
         pair = outlet.domain.pair(settings, remote=probe.OPEN)
         own_probe = ProbeMemory(outlet.domain, probe.OPEN)
         ask = ConnectAsk(
-            pair=attributes.to_message(pair), regions=tuple(names), probe=own_probe.target
+            pair=attributes.to_message(pair),
+            regions=tuple(names),
+            probe=own_probe.target,
+            link=None if rider is None else rider.ask(description),
         )
         grant, name = client.connect(ask, challenge)
         pair.connect(attributes.to_address(grant.pair))
+        if rider is not None and grant.link is not None:
+            rider.granted(grant.link)
         _prove(client, name, pair, own_probe, grant)
         return CallingSession(outlet, pair, own_probe, call, name, grant)
     except BaseException:

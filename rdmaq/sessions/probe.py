@@ -49,6 +49,7 @@ class Farewell(IntEnum):
     NONE = 0
     CLOSED = 1  # the node was closed
     REVOKED = 2  # what the session was for is not exported any more
+    LINK_ENDED = 3  # its stream's link failed, or its stream was closed
 
 
 class ProbeMemory:

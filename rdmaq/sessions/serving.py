@@ -5,9 +5,18 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from rdmaq.bootstrap.messages import ConnectAsk, PairAttributes, Probed, ProbeTarget, Proof
+from rdmaq.bootstrap.messages import (
+    ConnectAsk,
+    LinkAsk,
+    LinkGrant,
+    PairAttributes,
+    Probed,
+    ProbeTarget,
+    Proof,
+)
 from rdmaq.errors import ConcurrentUse, OperationPending, RdmaqError
 from rdmaq.sessions import attributes, probe
+from rdmaq.sessions.links import Links, links_of
 from rdmaq.sessions.probe import Farewell, ProbeMemory
 from rdmaq.sessions.trust import remote_access
 from rdmaq.verbs.constants import Access
@@ -15,7 +24,9 @@ from rdmaq.verbs.settings import PairSettings
 
 if TYPE_CHECKING:
     from rdmaq.region.exported import Exported
+    from rdmaq.sessions.served_link import ServedLink
     from rdmaq.sessions.trust import Circle
+    from rdmaq.stream.publisher import Publisher
     from rdmaq.verbs.memory import RemoteMemory
     from rdmaq.verbs.operation import Operation
     from rdmaq.verbs.window import Window
@@ -39,6 +50,7 @@ class ServedSession:
         self._lock = threading.Lock()  # one thread at a time has operations in flight
         self._beat: Operation | None = None
         self._beat_seconds = 0.0
+        self._link: tuple[Links, ServedLink] | None = None
         self.is_confirmed = False
         self._target = probe.remote(ask.probe)
         self.pair = circle.domain.pair(SETTINGS, remote=_REMOTE)
@@ -93,6 +105,22 @@ class ServedSession:
             self._windows.append((exported, window))
             return window.remote
 
+    def open_link(self, publisher: Publisher, ask: LinkAsk) -> LinkGrant:
+        """Makes the link that the caller's subscription asks for; nothing goes before `prove`.
+
+        Raises:
+            Refusal: why not.
+            PairError, RegistrationError: the device refuses.
+        """
+        links = links_of(publisher)
+
+        def tell() -> None:
+            self.say(Farewell.LINK_ENDED)
+
+        link = links.open(publisher, self._circle.domain, ask, tell)
+        self._link = links, link
+        return link.grant
+
     def revoke(self, exported: Exported) -> None:
         """Takes the keys to one export back; must be called under the circle's lock.
 
@@ -127,6 +155,8 @@ class ServedSession:
                 return probed, Proof()
             own = self._probe.exchange(self.pair, self._target)
             self.is_confirmed = True
+            if self._link is not None:
+                self._link[1].start()
             return probed, own
 
     def beat(self, now: float, every_seconds: float) -> bool:
@@ -167,6 +197,9 @@ class ServedSession:
 
     def close(self) -> None:
         """Ends it: when this returns, none of its keys opens anything any more."""
+        if self._link is not None:
+            links, link = self._link
+            links.end(link)
         with self._circle.lock:
             self._circle.sessions.discard(self)
             for _, window in self._windows:

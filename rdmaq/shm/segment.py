@@ -30,6 +30,9 @@ class Description:
     message_bytes_max: int
     is_reliable: bool
     publisher_pid: int
+    live_offset_bytes: int
+    live_bytes: int
+    data_offset_bytes: int
 
 
 class Segment:
@@ -54,6 +57,12 @@ class Segment:
         self.view = memoryview(buffer) if is_writable else memoryview(buffer).toreadonly()
         self.data: npt.NDArray[np.uint8] = np.frombuffer(self.view, dtype=np.uint8)
 
+    def live(self) -> Any:
+        """A buffer over the live words, for a NIC; good as long as this object is."""
+        described = self.description
+        begin = self._data_pointer - described.data_offset_bytes + described.live_offset_bytes
+        return ffi.buffer(begin, described.live_bytes)
+
 
 def host_id() -> bytes:
     """16 bytes that tell this boot of this kernel from any other."""
@@ -70,8 +79,11 @@ def create(
     capacity_bytes: int,
     guard_bytes: int,
     is_reliable: bool,
+    epoch: int | None = None,
 ) -> tuple[Segment, int]:
     """Makes a segment of this process's own; returns it and its descriptor (the caller closes it).
+
+    `epoch` is the stream's where the segment is a replica of it; None: it begins now.
 
     Raises:
         CapacityError: capacity or guard are impossible, or memory for them is not to be had.
@@ -90,7 +102,7 @@ def create(
         )
     if code != 0:
         raise _capacity_error(capacity_bytes, guard_bytes)
-    descriptor.epoch = time.time_ns()
+    descriptor.epoch = time.time_ns() if epoch is None else epoch
     descriptor.schema_hash = schema_hash
     descriptor.publisher_pid = os.getpid()
     descriptor.is_reliable = is_reliable
@@ -172,6 +184,9 @@ def _describe(descriptor: Any) -> Description:
         message_bytes_max=descriptor.message_bytes_max,
         is_reliable=bool(descriptor.is_reliable),
         publisher_pid=descriptor.publisher_pid,
+        live_offset_bytes=descriptor.live_offset_bytes,
+        live_bytes=descriptor.ledger_offset_bytes - descriptor.live_offset_bytes,
+        data_offset_bytes=descriptor.data_offset_bytes,
     )
 
 

@@ -36,6 +36,9 @@ class Cursor:
         SegmentError: grant or control page fail their checks; socket and pidfd stay the caller's.
     """
 
+    #: How the bytes come here.
+    transport = "shm"
+
     def __init__(
         self,
         segment: Segment,
@@ -132,6 +135,15 @@ class Cursor:
             return True
         except OSError:
             return False
+
+    @property
+    def obituary(self) -> str:
+        """Why the publisher does not live, in words."""
+        return "its process ended without closing the stream"
+
+    def take_news(self) -> list[tuple[str, str, int]]:
+        """Kind, words and time of what became of the way here since the last call."""
+        return []
 
     def wall_ns(self, ticks: int) -> int:
         """Wall-clock time of a publisher's tick, by its own table; 0: unknown (or forked)."""

@@ -13,7 +13,8 @@ class Event:
     Attributes:
         kind: "connected"; "silent" (no heartbeat for a second: nothing is torn down) and "heard"
             again; "ended" (the publisher closed the stream); "gone" (it vanished); "restarted"
-            (a new incarnation is followed); "cut_off".
+            (a new incarnation is followed); "cut_off". Over verbs also "link_down" (it is asked
+            for again) and "linked" (it goes on; a loss is declared as a gap).
         epoch: the publisher's incarnation.
         detail: in words.
         time_ns: when it was noticed, ns since 1970.

@@ -14,11 +14,11 @@ from rdmaq import errors
 from rdmaq._fast import error_text, ffi, lib
 from rdmaq.shm import wire
 from rdmaq.shm.listener import Reply
+from rdmaq.stream import refusals
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.publisher import Publisher
 
 _PACKET_SLACK_BYTES = 256  # of a packet: what stands around its variable parts
-_NAMES_TOLD_MAX = 200
 
 # What a refusal may take of a packet: each part is cut, so that the whole can always be sent.
 _TEXT_BYTES_MAX = 16 << 10
@@ -57,6 +57,11 @@ class Offer:
                 f"stream {name!r} is published at {self.address} already: close it first, or "
                 "use another name"
             )
+
+    def find(self, name: str) -> Publisher | None:
+        """The stream of that name; None: there is none."""
+        with self.lock:
+            return self.streams.get(name)
 
     def answer(self, request: dict[str, Any], sock: socket.socket) -> Reply:
         """Answers one request, or refuses it in words that fit into a packet."""
@@ -107,7 +112,7 @@ class Offer:
             if publisher is None:
                 raise self._no_such_stream(name)
             if schema_text is not None and schema_text != publisher.schema_text:
-                _check_schema(publisher, schema_text)
+                schemas.check_wanted(schema_text, publisher.schema, name)
             return self._grant(publisher, start, value, sock)
 
     def _grant(self, publisher: Publisher, start: int, value: int, sock: socket.socket) -> Reply:
@@ -144,13 +149,7 @@ class Offer:
         )
 
     def _no_such_stream(self, name: str) -> errors.StreamNotFound:
-        offered = sorted(self.streams)
-        words = ", ".join(repr(n) for n in offered[:20]) or "none"
-        return errors.StreamNotFound(
-            f"no stream {name[:200]!r} at {self.address}: it offers {words}; check the name, or "
-            "pass timeout= seconds to wait for it",
-            available=offered[:_NAMES_TOLD_MAX],
-        )
+        return refusals.no_such_stream(name, self.address, self.streams)
 
 
 def _refusal(error: errors.RdmaqError) -> dict[str, Any]:
@@ -191,20 +190,6 @@ def _listing(publisher: Publisher) -> dict[str, Any]:
         "epoch": publisher.epoch,
         "next_sequence": publisher.next_sequence,
     }
-
-
-def _check_schema(publisher: Publisher, wanted_text: str) -> None:
-    """Texts may differ where dtypes are equal, so the dtypes decide."""
-    wanted = None if wanted_text == "" else schemas.from_text(wanted_text)
-    if wanted == publisher.schema:
-        return
-    expected, actual = str(wanted or "untyped"), str(publisher.schema or "untyped")
-    raise errors.SchemaMismatch(
-        f"stream {publisher.name!r} carries {actual}, the subscriber expects {expected}: "
-        "subscribe with the stream's dtype, or without one to take it as it is",
-        expected=expected,
-        actual=actual,
-    )
 
 
 def _dismissal(publisher: Publisher, slot: int) -> Callable[[], None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -15,6 +15,18 @@ from rdmaq.stream import schema as schemas
 from rdmaq.stream.claim import Claim
 from rdmaq.stream.flow import Flow
 from rdmaq.stream.sending import Sending
+
+_DRAIN_SECONDS_MAX, _RESUME_SECONDS_MAX = 1.0, 5.0
+
+
+class Links(Protocol):
+    """To subscribers over verbs, as their publisher sees them; `sessions.links.Links` is one."""
+
+    def drain(self, tail_bytes: int, seconds: float, *, also_failed: bool) -> None:
+        """Waits until they have sent all below `tail_bytes`, so long at most."""
+
+    def close(self) -> None:
+        """Ends all of them."""
 
 
 class Publisher(Sending):
@@ -37,6 +49,8 @@ class Publisher(Sending):
         "_segment_fd",
         "_taken",
         "handle",
+        "keeper",
+        "links",
         "name",
         "schema_text",
         "segment",
@@ -62,6 +76,8 @@ class Publisher(Sending):
         self._flow = flow
         self._on_close = on_close
         self._taken = ffi.new("struct rq_taken *")
+        self.keeper: Any = None  # the node's thread, once it is offered
+        self.links: Links | None = None  # to subscribers over verbs, once there was one
         self.segment, self._segment_fd = segments.create(
             name,
             text,
@@ -165,13 +181,21 @@ class Publisher(Sending):
         """Writes the end of the stream and wakes whoever waits; idempotent, from any thread.
 
         Subscribers deliver what is left and then end; the ring lives until the last of them lets
-        go of it.
+        go of it. Over verbs they are given a second to take what is still on its way, and five to
+        ask for the next link where the last one has failed.
         """
         if self._is_closed or self._is_forked:
             return
+        if self.links is not None:  # a closed stream gives no new link to whom one has failed
+            tail_bytes = int(self._counts().tail_bytes)
+            self.links.drain(tail_bytes, _RESUME_SECONDS_MAX, also_failed=True)
         self._is_closed = True
         try:
             lib.rq_publisher_close(self.handle)
+            if self.links is not None:
+                tail_bytes = int(self._counts().tail_bytes)
+                self.links.drain(tail_bytes, _DRAIN_SECONDS_MAX, also_failed=False)
+                self.links.close()
         finally:
             self._on_close(self)
 

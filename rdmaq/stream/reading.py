@@ -48,7 +48,6 @@ class Reading(Receiver, BareHandle):
         "_tail_of_dead",
         "name",
     )
-    transport: str  # how the bytes come here
 
     def __init__(
         self,
@@ -71,7 +70,7 @@ class Reading(Receiver, BareHandle):
         self._is_silent = False
         self._tail_of_dead = -1
         self._adopt(cursor)
-        self._tell("connected", f"stream {name!r} by {self.transport}")
+        self._tell("connected", f"stream {name!r} by {cursor.transport}")
 
     def _adopt(self, cursor: Cursor) -> None:
         self._cursor = cursor
@@ -221,9 +220,9 @@ class Reading(Receiver, BareHandle):
                 "gone",
                 partial(
                     errors.PublisherGone,
-                    f"the publisher of {self.name!r} is gone: its process ended without closing "
-                    "the stream; all that it published was delivered. Connect again when it is "
-                    "back, or subscribe with on_restart='follow'",
+                    f"the publisher of {self.name!r} is gone: {self._cursor.obituary}; all that "
+                    "came of it was delivered. Connect again when it is back, or subscribe with "
+                    "on_restart='follow'",
                 ),
             )
         if self._events[-1:] == [] or self._events[-1].kind != "gone":

@@ -1,8 +1,9 @@
-"""What C's error numbers mean to the user of a publisher."""
+"""What C's error numbers mean to the user of a publisher, and what a subscriber asks in vain."""
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rdmaq import arguments, errors
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from rdmaq.stream.publisher_facts import PublisherFacts
 
 _SEQUENCE_MAX = (1 << 62) - 1
+_NAMES_TOLD_MAX = 200
 
 
 def check_first_sequence(first_sequence: int) -> None:
@@ -84,3 +86,14 @@ def refusal(
             "publish a stream per thread, or use a lock of yours"
         )
     return errors.RdmaqError(f"stream {name!r} refused the call: {error_text(code)}")
+
+
+def no_such_stream(name: str, where: str, names: Iterable[str]) -> errors.StreamNotFound:
+    """Nobody publishes it there; `names` are those of the streams that there are."""
+    offered = sorted(names)
+    words = ", ".join(repr(n) for n in offered[:20]) or "none"
+    return errors.StreamNotFound(
+        f"no stream {name[:200]!r} at {where}: it offers {words}; check the name, or "
+        "pass timeout= seconds to wait for it",
+        available=offered[:_NAMES_TOLD_MAX],
+    )

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rdmaq import arguments
-from rdmaq.errors import SchemaError, SegmentError
+from rdmaq.errors import SchemaError, SchemaMismatch, SegmentError
 
 # What the x87 stores of a long double; the rest of its 16 bytes is padding (System V ABI, x86-64).
 _X87_MANTISSA_BITS = 63
@@ -107,6 +107,30 @@ def from_text(text: str) -> np.dtype[Any]:
         return check_dtype(np.lib.format.descr_to_dtype(_tuples(json.loads(text))))
     except Exception as error:  # numpy has many for what is no dtype, and the text is a stranger's
         raise SegmentError(f"the stream's schema cannot be read: {error}") from error
+
+
+def check_wanted(wanted_text: str, actual: np.dtype[Any] | None, name: str) -> None:
+    """Refuses a stream of another schema. Texts may differ where dtypes are equal: those decide.
+
+    Args:
+        wanted_text: what a subscriber expects; "": an untyped stream.
+        actual: what the stream carries.
+        name: the stream's.
+
+    Raises:
+        SchemaMismatch: it carries another dtype.
+        SegmentError: the text is none.
+    """
+    wanted = None if wanted_text == "" else from_text(wanted_text)
+    if wanted == actual:
+        return
+    expected, carried = str(wanted or "untyped"), str(actual or "untyped")
+    raise SchemaMismatch(
+        f"stream {name!r} carries {carried}, the subscriber expects {expected}: "
+        "subscribe with the stream's dtype, or without one to take it as it is",
+        expected=expected,
+        actual=carried,
+    )
 
 
 def text_hash(text: str) -> int:

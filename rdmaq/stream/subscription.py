@@ -39,9 +39,6 @@ class Subscription(Reading):
 
     __slots__ = ()
 
-    #: How the bytes come here: "shm".
-    transport = "shm"
-
     # ---- reading ----
 
     def batches(self, *, max_messages: int = 1024, timeout: float | None = None) -> Batches:
@@ -79,6 +76,11 @@ class Subscription(Reading):
     # ---- what there is to know ------
 
     @property
+    def transport(self) -> str:
+        """How the bytes come here: "shm" or "verbs"."""
+        return self._cursor.transport
+
+    @property
     def schema(self) -> np.dtype[Any] | None:
         """The dtype of the records; None for an untyped stream."""
         return self._cursor.dtype
@@ -114,7 +116,9 @@ class Subscription(Reading):
     def events(self) -> list[Event]:
         """The changes of state since the last call, oldest first. Raises nothing."""
         events, self._events = self._events, []
-        return events
+        for kind, detail, time_ns in self._cursor.take_news():
+            events.append(Event(kind, self._cursor.epoch, detail, time_ns))
+        return sorted(events, key=lambda event: event.time_ns)
 
     # ---- the end ----
 

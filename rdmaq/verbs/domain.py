@@ -86,12 +86,14 @@ class Domain(Handle):
         settings: PairSettings | None = None,
         *,
         remote: Access = Access.REMOTE_READ | Access.REMOTE_WRITE | Access.REMOTE_ATOMIC,
+        is_lent: bool = False,
     ) -> Pair:
         """Makes a queue pair, not connected yet.
 
         Args:
             settings: depths, time-outs and the rest; the defaults are `PairSettings()`.
             remote: what the peer may do through this pair, at most; memory's access narrows it.
+            is_lent: C code posts and polls on it (`Pair.lend`), its receives, too.
 
         Raises:
             PairError: the device refuses; the text says which limit to lower.
@@ -102,7 +104,7 @@ class Domain(Handle):
                 f"settings={settings!r} and remote={remote!r} make no pair: the first is a "
                 "PairSettings, the second combines members of Access"
             )
-        pair = Pair(self, settings, remote)
+        pair = Pair(self, settings, remote, is_lent=is_lent)
         self._pairs.add(pair)
         return pair
 

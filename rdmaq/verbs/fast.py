@@ -291,13 +291,22 @@ class PostedPair(Reports):
         self._drop_backlog(-errno.ESHUTDOWN)
         self._finish()
 
+    def lend(self) -> Any:
+        """Hands the `struct rq_pair` to C code that posts and polls from now on, and nobody else.
+
+        `close`, `drain` and `abandon` stay this side's, once that code is done with it.
+        """
+        self._is_lent = True
+        return self._handle
+
     def drain(self, seconds: float) -> int:
         """Takes the reports of what is in flight. Returns how many are missing after so long."""
         deadline = time.monotonic() + seconds
         while True:
             count = lib.rq_cq_drain(self._queue.handle, self._done, DONE_COUNT_MAX, SLICE_NS // 10)
             if count > 0:
-                self._settle(count)
+                if not self._is_lent:
+                    self._settle(count)
                 continue
             left = int(lib.rq_pair_outstanding(self._handle))
             if left == 0 or count < 0 or time.monotonic() >= deadline:
@@ -306,7 +315,8 @@ class PostedPair(Reports):
     def abandon(self) -> None:
         """Ends as unknown what has no report. Only after the QP was destroyed."""
         while (count := lib.rq_pair_abandon(self._handle, self._done, DONE_COUNT_MAX)) > 0:
-            self._settle(count)
+            if not self._is_lent:
+                self._settle(count)
         self._finish()
         self._awaiting.stop()
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import secrets
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from rdmaq.verbs.constants import QP_TYPE_RC, Access, QpState
 from rdmaq.verbs.events import summary
 from rdmaq.verbs.library import load
 from rdmaq.verbs.one_sided import OneSided
+from rdmaq.verbs.pair_cures import CONNECT_CURES, MAKE_CURES
 from rdmaq.verbs.queue import CompletionQueue
 from rdmaq.verbs.settings import WAIT_MODES, PairSettings
 from rdmaq.verbs.watchdog import Watchdog
@@ -30,24 +30,6 @@ if TYPE_CHECKING:
 
 _PSN_BITS = 24
 FLUSH_SECONDS_MAX = 5.0  # a device flushes in microseconds; rxe under load in tenths of a second
-
-_MAKE_CURES = {
-    errno.ENOMEM: "the device has no room for it (see `rdma resource`): close others, or lower "
-    "send_depth, receive_depth and inline_bytes; or raise `ulimit -l`",
-    errno.EINVAL: "the device refuses these depths: lower send_depth, receive_depth, inline_bytes",
-    0: "see the kernel's log",
-}
-_CONNECT_CURES = {
-    errno.ETIMEDOUT: "nobody on the network has the peer's address: check that it lives and that "
-    "`ping` reaches it from the interface of our GID",
-    errno.ENETUNREACH: "our GID's interface has no route there: choose another GID on one of the "
-    "sides (interface=, reach= or gid_index= of rdmaq.verbs.open)",
-    errno.EHOSTUNREACH: "the peer does not answer on our GID's network: check that it lives, and "
-    "the GIDs of both sides",
-    errno.EINVAL: "the device refuses what was agreed on: check the GIDs of both sides (of one "
-    "kind, and still there: `rdmaq.verbs.ports()`), the MTU and the depths",
-    0: "check the GIDs of both sides and see the kernel's log",
-}
 
 
 class _NotConnected:
@@ -87,11 +69,14 @@ class Pair(OneSided, Handle):
     """
 
     __slots__ = (
-        "_counted", "_first_failure", "_pointer", "_posted", "_qp", "_queue", "_stalled",
-        "_traffic", "_windows", "address", "attributes", "domain", "remote", "run", "settings",
+        "_counted", "_first_failure", "_is_lent", "_pointer", "_posted", "_qp", "_queue",
+        "_stalled", "_traffic", "_windows", "address", "attributes", "domain", "remote", "run",
+        "settings",
     )  # fmt: skip
 
-    def __init__(self, domain: Domain, settings: PairSettings, remote_access: Access) -> None:
+    def __init__(
+        self, domain: Domain, settings: PairSettings, remote_access: Access, *, is_lent: bool
+    ) -> None:
         self._qp: Any = None
         self._queue: CompletionQueue | None = None
         self._counted: fast.Queue | None = None
@@ -100,6 +85,7 @@ class Pair(OneSided, Handle):
         self._first_failure = ""
         self._stalled = ""
         self._windows: set[Window] = set()
+        self._is_lent = is_lent
         self.domain = domain
         self.settings = settings
         self.remote: PairAddress | None = None
@@ -125,7 +111,7 @@ class Pair(OneSided, Handle):
         # the C side keeps one more for itself (csrc/rdma/pair.h, cover).
         send_count, receive_count = settings.send_depth + 1, settings.receive_depth
         self._queue = CompletionQueue(device, send_count + receive_count)
-        with refusals(what, _MAKE_CURES, PairError):
+        with refusals(what, MAKE_CURES, PairError):
             capacity = pyverbs.qp.QPCap(
                 max_send_wr=send_count,
                 max_recv_wr=max(receive_count, 1),
@@ -149,7 +135,7 @@ class Pair(OneSided, Handle):
             pd=self.domain.pointer,
             cq=self._queue.pointers.cq,
         )
-        with refusals(what, _CONNECT_CURES, PairError):
+        with refusals(what, CONNECT_CURES, PairError):
             states.to_init(self._qp, settings, device.port.number, remote_access)
             self.attributes: PairAttributes = attributes.read(self._qp)
         get_event, ack_events = pointers.event_functions()
@@ -174,7 +160,8 @@ class Pair(OneSided, Handle):
             max(settings.stall_seconds, 2 * settings.failure_seconds_max), self._end_stalled
         )
         # Before the peer can send: it is told of them by our address.
-        self._posted.post_receives(receive_count)
+        if not self._is_lent:
+            self._posted.post_receives(receive_count)
 
     def _own_address(self) -> PairAddress:
         device, limits, settings = self.domain.device, self.domain.device.limits, self.settings
@@ -188,7 +175,7 @@ class Pair(OneSided, Handle):
             mtu_bytes=min(settings.mtu_bytes or limits.mtu_bytes, limits.mtu_bytes),
             initiator_depth=min(settings.max_rd_atomic, limits.initiator_depth_max),
             responder_depth=min(settings.max_rd_atomic, limits.responder_depth_max),
-            receives=settings.receive_depth,
+            receives=0 if self._is_lent else settings.receive_depth,
         )
 
     def connect(self, remote: PairAddress) -> PairAttributes:
@@ -216,7 +203,7 @@ class Pair(OneSided, Handle):
         agreement = states.agree(self.address, remote)
         self.remote = remote
         device, settings = self.domain.device, self.settings
-        with refusals(f"cannot connect {self.facts}", _CONNECT_CURES, PairError):
+        with refusals(f"cannot connect {self.facts}", CONNECT_CURES, PairError):
             states.to_rtr(
                 self._qp,
                 settings,
@@ -235,8 +222,19 @@ class Pair(OneSided, Handle):
             )
         self.attributes = granted
         self._posted.grant(remote.receives)
-        self._set_traffic(self._posted)
+        if not self._is_lent:
+            self._set_traffic(self._posted)
         return granted
+
+    def lend(self) -> Any:
+        """The `struct rq_pair`, for the C code that alone posts and polls on it, until `close`.
+
+        The struct itself lives as long as the reference. Raises ClosedError if it was closed.
+        """
+        self._check_open()
+        assert self._is_lent
+        assert self._posted is not None
+        return self._posted.lend()
 
     def window(self, part: Memory | MemoryPart, access: Access) -> Window:
         """Opens registered memory to this pair's peer, and to nobody else, until it is closed.
@@ -283,7 +281,7 @@ class Pair(OneSided, Handle):
             ClosedError: it was closed.
         """
         self._check_open()
-        with refusals(f"cannot query {self.facts}", _CONNECT_CURES, PairError):
+        with refusals(f"cannot query {self.facts}", CONNECT_CURES, PairError):
             return attributes.read(self._qp).state
 
     @property

@@ -202,20 +202,26 @@ def of_pd(pd: Any, *, context: int) -> int:
     return address
 
 
-@cache
 def event_functions() -> tuple[int, int]:
-    """Addresses of ibv_get_cq_event and ibv_ack_cq_events: the extension links to no libibverbs."""
+    """Addresses of ibv_get_cq_event and ibv_ack_cq_events."""
+    return _function("ibv_get_cq_event"), _function("ibv_ack_cq_events")
+
+
+def modify_function() -> int:
+    """Address of ibv_modify_qp: a link's thread moves its pair to ERR without Python."""
+    return _function("ibv_modify_qp")
+
+
+@cache
+def _function(name: str) -> int:
+    """The extension links to no libibverbs: it is told where its functions are."""
     try:
         library = ctypes.CDLL("libibverbs.so.1")
-        found = [
-            ctypes.cast(getattr(library, name), ctypes.c_void_p).value
-            for name in ("ibv_get_cq_event", "ibv_ack_cq_events")
-        ]
+        found = ctypes.cast(getattr(library, name), ctypes.c_void_p).value
     except (OSError, AttributeError) as error:
         raise VerbsUnavailable(
             f"RDMA verbs cannot be used: libibverbs does not load ({error}); "
             "apt-get install libibverbs1 (Debian, Ubuntu) or dnf install libibverbs (Fedora)"
         ) from error
-    assert found[0] is not None
-    assert found[1] is not None
-    return found[0], found[1]
+    assert found is not None
+    return found

@@ -92,7 +92,7 @@ class Reports(Poster):
     """
 
     __slots__ = (
-        "_awaiting", "_backlog", "_done", "_explain", "_handle", "_in_flight", "_queue",
+        "_awaiting", "_backlog", "_done", "_explain", "_handle", "_in_flight", "_is_lent", "_queue",
         "_receives", "_settled", "_wait_mode", "watchdog",
     )  # fmt: skip
 
@@ -103,6 +103,7 @@ class Reports(Poster):
         self._wait_mode = wait_mode
         self._done = ffi.new("struct rq_done[]", DONE_COUNT_MAX)
         self._settled = 0  # of those found
+        self._is_lent = False  # C posts and polls: its reports are not ours
         self._in_flight: deque[Operation] = deque()
         self._backlog: deque[tuple[bytes, int]] = deque()
         self._receives: deque[Receive] = deque()

@@ -135,9 +135,8 @@ class Backend:
 
     @staticmethod
     def link(ask: LinkAsk) -> LinkGrant:
-        ring = replace(REPLICA, data_key=21, live_key=22)
         pair = replace(PAIR, qp_num=100, receives=0)
-        return LinkGrant(pair=pair, start=ask.position, sequence=9, ring=ring)
+        return LinkGrant(pair=pair, start=ask.position, sequence=9)
 
     def probe(self, _session: bytes, proof: Proof) -> tuple[Probed, Proof]:
         self.proofs.append(proof)

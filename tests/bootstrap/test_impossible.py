@@ -173,7 +173,6 @@ def test_link_granted_out_of_bounds_or_unasked_is_refused_by_the_caller(
         lambda reply: setattr(reply.link, "start", LINK.position + 1),
         lambda reply: setattr(reply.link, "start", 1 << 62),
         lambda reply: setattr(reply.link, "sequence", 1 << 62),
-        lambda reply: setattr(reply.link.ring, "data_address", 0),
         lambda reply: setattr(reply.link.pair, "psn", 1 << 24),
     ]
     with serving() as (server, _), client_of(server.port) as client:

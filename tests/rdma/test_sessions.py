@@ -120,14 +120,6 @@ def test_session_reads_what_the_owner_wrote_and_its_close_ends_it_on_both_sides(
         assert after.objects["mr"] == before.objects["mr"] + 1
 
 
-def test_stream_over_verbs_is_refused_with_what_works_instead(rdma_wire: RdmaWire) -> None:
-    with serving(rdma_wire) as node, calling(rdma_wire, node) as peer:
-        node.publish("s", capacity="64KiB")
-        assert [stream.name for stream in peer.streams()] == ["s"]
-        with pytest.raises(rdmaq.UnsupportedTransport, match=r"'s' cannot .*: .*; .*node.table"):
-            peer.subscribe("s")
-
-
 def test_region_that_is_not_there_is_waited_for_and_named(rdma_wire: RdmaWire) -> None:
     with serving(rdma_wire) as node, calling(rdma_wire, node) as peer:
         with pytest.raises(

@@ -94,7 +94,7 @@ def book(monkeypatch: pytest.MonkeyPatch) -> Book:
 def door(book: Book) -> Any:
     exports = Exports("here:1")
     exports.export("book", list(range(100)), "read")
-    made = VerbsDoor("127.0.0.1", DeviceChoice(), exports, lambda _: None)
+    made = VerbsDoor("127.0.0.1", DeviceChoice(), exports, lambda _: None, lambda _: None)
     yield made
     made.close()
     assert all(session.is_closed for session in book.sessions)

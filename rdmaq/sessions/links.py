@@ -1,0 +1,138 @@
+"""The links of one publisher, and who may have another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from rdmaq.bootstrap.messages import AbsenceRefusal, LinkAsk, Refusal
+from rdmaq.sessions.link_settings import LinkSettings
+from rdmaq.sessions.served_link import ServedLink
+
+if TYPE_CHECKING:
+    from rdmaq.stream.publisher import Publisher
+    from rdmaq.verbs.domain import Domain
+    from rdmaq.verbs.memory import Memory
+
+_LOOK_SECONDS = 0.001
+# A subscriber whose link failed asks for the next one within so long, or it has given up.
+_EXPECTED_SECONDS = 5.0
+# Subscriptions whose newest generation is remembered: those that are gone for long may come again
+# with any.
+_REMEMBERED_MAX = 4096
+
+
+_making = threading.Lock()
+
+
+def links_of(publisher: Publisher) -> Links:
+    """A publisher's; made when the first link is asked for."""
+    with _making:
+        links = publisher.links
+        if not isinstance(links, Links):
+            links = publisher.links = Links()
+        return links
+
+
+class Links:
+    """Opens links, ends older ones of the same subscription, and ends all with the stream."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._links: dict[bytes, ServedLink] = {}
+        self._newest: OrderedDict[bytes, int] = OrderedDict()
+        self._rings: dict[Domain, Memory] = {}
+        self._expected: dict[bytes, float] = {}  # whose link failed, and since when
+        self._is_closed = False
+
+    def open(
+        self, publisher: Publisher, domain: Domain, ask: LinkAsk, tell: Callable[[], None]
+    ) -> ServedLink:
+        """Makes the link that a subscriber asks for; `tell` is called once when it has failed.
+
+        Raises:
+            Refusal: the stream is another incarnation, or a newer link was asked for before.
+            PairError, RegistrationError: the device refuses; nothing is left.
+        """
+        with self._lock:
+            if self._is_closed or publisher.closed:
+                raise AbsenceRefusal(
+                    f"stream {publisher.name!r} was closed meanwhile: list the streams again"
+                )
+            if ask.epoch != publisher.epoch:
+                raise AbsenceRefusal(
+                    f"stream {publisher.name!r} is another incarnation by now: list the streams "
+                    "again, and begin with a new replica"
+                )
+            if ask.generation <= self._newest.get(ask.subscription, 0):
+                raise Refusal(
+                    f"link {ask.generation} to a replica of {publisher.name!r} comes too late: a "
+                    "newer one was asked for; let the newer one be"
+                )
+            self._newest[ask.subscription] = ask.generation
+            self._newest.move_to_end(ask.subscription)
+            while len(self._newest) > _REMEMBERED_MAX:
+                self._newest.popitem(last=False)
+            self._expected.pop(ask.subscription, None)
+            older = self._links.pop(ask.subscription, None)
+            if older is not None:
+                older.close()
+            ring = self._ring(publisher, domain)
+            link = ServedLink(publisher, domain, ring, ask, LinkSettings(), tell)
+            self._links[ask.subscription] = link
+            return link
+
+    def _ring(self, publisher: Publisher, domain: Domain) -> Memory:
+        self._rings = {where: ring for where, ring in self._rings.items() if not ring.closed}
+        ring = self._rings.get(domain)
+        if ring is None:
+            segment = publisher.segment
+            data = segment.view[: segment.description.capacity_bytes]
+            ring = self._rings[domain] = domain.register(data)
+        return ring
+
+    def end(self, link: ServedLink) -> None:
+        """Ends one; idempotent."""
+        with self._lock:
+            subscription = link.ask.subscription
+            if self._links.get(subscription) is link:
+                del self._links[subscription]
+                if link.has_failed:
+                    self._expected[subscription] = time.monotonic()
+        link.close()
+
+    def drain(self, tail_bytes: int, seconds: float, *, also_failed: bool) -> None:
+        """Waits until the links have sent all below `tail_bytes`, so long at most.
+
+        Args:
+            tail_bytes: of the ring.
+            seconds: to wait.
+            also_failed: also for those that failed of late, whose subscribers ask for the next.
+        """
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            with self._lock:
+                since = time.monotonic() - _EXPECTED_SECONDS
+                self._expected = {who: at for who, at in self._expected.items() if at > since}
+                links, is_expected = list(self._links.values()), bool(self._expected)
+            if all(link.has_sent(tail_bytes) for link in links):
+                is_failed = is_expected or any(link.has_failed for link in links)
+                if not (also_failed and is_failed):
+                    return
+            time.sleep(_LOOK_SECONDS)
+
+    def close(self) -> None:
+        """Ends all of them, then deregisters the ring. Idempotent."""
+        with self._lock:
+            self._is_closed = True
+            links, self._links = list(self._links.values()), {}
+        for link in links:
+            link.close()
+            link.tell()  # who has not got the stream's end shall not wait for it
+        with self._lock:
+            rings, self._rings = list(self._rings.values()), {}
+        for ring in rings:
+            ring.close()

@@ -1,0 +1,205 @@
+"""A link at its publisher: one subscriber's replica, written by our NIC."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from rdmaq._fast import error_text, ffi, lib
+from rdmaq.bootstrap.messages import TAIL_MODES, AbsenceRefusal, LinkAsk, LinkGrant, Refusal
+from rdmaq.sessions import attributes
+from rdmaq.sessions.link_settings import LinkSettings
+from rdmaq.sessions.minder import MINDER
+from rdmaq.verbs import pointers
+from rdmaq.verbs.constants import Access
+
+if TYPE_CHECKING:
+    from rdmaq.stream.publisher import Publisher
+    from rdmaq.verbs.domain import Domain
+    from rdmaq.verbs.memory import Memory
+
+_FLUSH_SECONDS_MAX = 2.0
+_LOOK_SECONDS = 0.001
+_MODES = {"write": lib.RQ_TAIL_BY_WRITE, "imm": lib.RQ_TAIL_BY_IMM}
+assert tuple(_MODES) == TAIL_MODES
+
+
+class ServedLink:
+    """Made by Connect, started by Confirm, ended by whoever comes first.
+
+    Args:
+        publisher: of the stream; keeps its ring's bytes until the link has sent them.
+        domain: of the pair.
+        ring: the publisher's data, registered in it; must outlive this.
+        ask: the subscriber's.
+        settings: of the pair.
+        tell: called once when the link has failed: the subscriber is to be told.
+
+    Attributes:
+        publisher, ask, tell: as given.
+        grant: what the subscriber must know.
+
+    Raises:
+        Refusal: why there can be no such link.
+        PairError, RegistrationError: the device refuses.
+    """
+
+    def __init__(
+        self,
+        publisher: Publisher,
+        domain: Domain,
+        ring: Memory,
+        ask: LinkAsk,
+        settings: LinkSettings,
+        tell: Callable[[], None],
+    ) -> None:
+        self.publisher, self.ask, self.tell = publisher, ask, tell
+        self._lock = threading.Lock()
+        self._handle: Any = None
+        self._is_closed = self._is_told = False
+        self._words = domain.register(mmap.mmap(-1, mmap.PAGESIZE))
+        self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        try:
+            self._pair = domain.pair(settings.sending(), remote=Access.NONE, is_lent=True)
+        except BaseException:
+            self._words.close()
+            os.close(self._event_fd)
+            raise
+        try:
+            self._pair.connect(attributes.to_address(ask.pair))
+            self._handle = self._opened(ring, settings)
+            stats = self._stats()
+            self.grant = LinkGrant(
+                pair=attributes.to_message(self._pair),
+                start=stats.start_bytes,
+                sequence=stats.start_sequence,
+            )
+        except BaseException:
+            self._let_go()
+            raise
+
+    def _opened(self, ring: Memory, settings: LinkSettings) -> Any:
+        ask, out = self.ask, ffi.new("struct rq_link **")
+        there = ask.replica
+        setup = ffi.new("struct rq_link_setup *")
+        setup.replica = (there.data_address, there.live_address, there.data_key, there.live_key)
+        setup.words_address, setup.words_key = self._words.address, self._words.lkey
+        setup.data_key = ring.lkey
+        setup.position, setup.cursor = ask.position, ask.cursor
+        setup.modify_qp = pointers.modify_function()
+        # The device's own time-outs come first; this is for completions that were lost.
+        setup.overdue_ns = int(2e9 * self._pair.settings.failure_seconds_max)
+        setup.generation = ask.generation
+        setup.tail_mode = _MODES[ask.tail_mode]
+        setup.depth, setup.credit_count = settings.depth, ask.credit_count
+        setup.event_fd = self._event_fd
+        publisher = self.publisher
+        code = lib.rq_link_open(publisher.handle, publisher.keeper, self._pair.lend(), setup, out)
+        if code != 0:
+            raise _refusal(publisher, code)
+        return out[0]
+
+    def start(self) -> None:
+        """Both sides are ready: what is published goes out from now on.
+
+        Raises:
+            Refusal: it has failed, or was closed, meanwhile.
+        """
+        with self._lock:
+            code = -errno.ESHUTDOWN if self._is_closed else lib.rq_link_start(self._handle)
+        if code != 0:
+            raise Refusal(
+                f"the link of {self.publisher.name!r} has ended before it began: "
+                f"{error_text(code)}; subscribe again"
+            )
+        MINDER.add(self._event_fd, self)
+
+    def ready(self) -> None:
+        """Its state has changed; `look` says to what."""
+        with suppress(OSError):
+            os.eventfd_read(self._event_fd)
+
+    def look(self) -> None:
+        """Has it failed? Then its subscriber, who may not see that, is told."""
+        with self._lock:
+            if self._is_closed or self._is_told or self._stats().state != lib.RQ_LINK_FAILED:
+                return
+            self._is_told = True
+        self.tell()
+
+    def has_sent(self, tail_bytes: int) -> bool:
+        """Whether all below `tail_bytes` has arrived; True for a link that carries no more."""
+        with self._lock:
+            if self._is_closed:
+                return True
+            stats = self._stats()
+        if stats.state not in (lib.RQ_LINK_LIVE, lib.RQ_LINK_LAGGING):
+            return True
+        return bool(stats.flushed_bytes >= tail_bytes)
+
+    @property
+    def has_failed(self) -> bool:
+        """It carries no more, and its subscriber did not end it."""
+        with self._lock:
+            return not self._is_closed and self._stats().state == lib.RQ_LINK_FAILED
+
+    def _stats(self) -> Any:
+        stats = ffi.new("struct rq_link_stats *")
+        lib.rq_link_read_stats(self._handle, stats)
+        return stats
+
+    def close(self) -> None:
+        """Ends it in order: nothing more is posted, all is flushed, the pair goes, its memory goes.
+
+        When it returns the ring is not read for it any more. Idempotent, from any thread.
+        """
+        with self._lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            lib.rq_link_stop(self._handle)
+            deadline = time.monotonic() + _FLUSH_SECONDS_MAX
+            while not self._stats().is_flushed and time.monotonic() < deadline:
+                time.sleep(_LOOK_SECONDS)
+            lib.rq_link_detach(self._handle)
+            self._pair.close()  # the QP is gone: whatever was not flushed never will be read
+            lib.rq_link_close(self._handle)
+            lib.rq_link_free(self._handle)
+            self._handle = None
+            self._words.close()
+            MINDER.remove(self._event_fd)
+            os.close(self._event_fd)
+
+    def _let_go(self) -> None:
+        self._pair.close()
+        self._words.close()
+        os.close(self._event_fd)
+
+
+def _refusal(publisher: Publisher, code: int) -> Refusal:
+    name = publisher.name
+    if code == -errno.ESHUTDOWN:
+        return AbsenceRefusal(f"stream {name!r} was closed meanwhile: list the streams again")
+    if code == -errno.ESTALE:
+        return Refusal(
+            f"the replica of {name!r} is more than half the ring behind: read what it misses first"
+        )
+    if code == -errno.EMSGSIZE:
+        return Refusal(
+            f"frames of {name!r} may have {publisher.segment.description.guard_bytes:,} bytes: "
+            "that is more than the device sends in one request; publish it with a smaller guard"
+        )
+    if code == -errno.ENOSPC:
+        return Refusal(f"stream {name!r} has as many links as it can: close some")
+    if code == -errno.EINVAL:
+        return Refusal(
+            f"the replica of {name!r} stands where no frame of this stream begins: it is not of "
+            "this incarnation; subscribe anew"
+        )
+    return Refusal(f"stream {name!r} takes no link now: {error_text(code)}")

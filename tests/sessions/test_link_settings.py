@@ -1,0 +1,65 @@
+"""What may be tuned about links, and which devices are believed to keep the order of WRITEs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rdmaq import PairError
+from rdmaq._fast import lib
+from rdmaq.sessions.link_settings import LinkSettings, keeps_order
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error"),
+    [
+        ("tail", "read", ValueError),
+        ("tail", 1, ValueError),
+        ("depth", 0, ValueError),
+        ("depth", 65, ValueError),
+        ("depth", 1.5, TypeError),
+        ("credits", 0, ValueError),
+        ("credits", 48, ValueError),
+        ("credits", 512, ValueError),
+        ("silent_seconds", 0.1, ValueError),
+        ("silent_seconds", float("inf"), ValueError),
+        ("timers", None, PairError),
+    ],
+)
+def test_settings_that_no_link_can_have_are_refused(
+    name: str, value: Any, error: type[Exception]
+) -> None:
+    wish: dict[str, Any] = {name: value}
+    with pytest.raises(error, match=name):
+        LinkSettings(**wish)
+
+
+@pytest.mark.parametrize("depth", [1, lib.RQ_LINK_DEPTH_MAX])
+def test_pairs_have_room_for_every_request_of_a_link(depth: int) -> None:
+    """Three a chain in flight, a READ, a heartbeat and the origin; receives for imm alone."""
+    settings = LinkSettings(depth=depth, credits=16)
+    assert settings.sending().send_depth == 3 * depth + 3
+    assert settings.sending().receive_depth == 0
+    assert settings.receiving("imm").receive_depth == 16
+    assert settings.receiving("write").receive_depth == 0
+
+
+def test_order_is_believed_of_listed_drivers_on_listed_cpus_only(tmp_path: Path) -> None:
+    """As sysfs tells: rxe has a parent interface, adapters have a driver."""
+    rxe, mlx5, efa, none = (tmp_path / name for name in ("rxe0", "mlx5_0", "efa_0", "gone"))
+    rxe.mkdir()
+    (rxe / "parent").write_text("eth0\n")
+    for folder, driver in ((mlx5, "mlx5_core"), (efa, "efa")):
+        (tmp_path / "drivers" / driver).mkdir(parents=True)
+        (folder / "device").mkdir(parents=True)
+        (folder / "device" / "driver").symlink_to(tmp_path / "drivers" / driver)
+    assert keeps_order(rxe, "x86_64")
+    assert keeps_order(mlx5, "x86_64")
+    assert not keeps_order(rxe, "aarch64")
+    assert not keeps_order(mlx5, "aarch64")
+    assert not keeps_order(efa, "x86_64")
+    assert not keeps_order(none, "x86_64")
+    assert LinkSettings().tail_mode("no such device") == "imm"
+    assert LinkSettings(tail="write").tail_mode("no such device") == "write"
