@@ -83,7 +83,7 @@ def connect(address: str, interface: str) -> rdmaq.Peer:
 
 
 def read(address: str, reads: int, seconds: float, interface: str = "") -> dict[str, int]:
-    """Reads whole tables until so many rows were read, or for so long."""
+    """Reads whole tables until so many rows were read, and some of them changed, or for so long."""
     report = {"reads": 0, "torn": 0, "back_in_time": 0, "distinct": 0, "rereads": 0}
     with connect(address, interface) as peer, peer.table(NAME, timeout=60) as reader:
         sys.stdout.write(READY.decode() + "\n")
@@ -92,7 +92,10 @@ def read(address: str, reads: int, seconds: float, interface: str = "") -> dict[
             os.nice(5)  # what moves a SoftRoCE packet runs before all programs: let the owner, too
         deadline = time.monotonic() + seconds
         seen = np.zeros(ROWS, np.uint64)
-        while report["reads"] < reads and time.monotonic() < deadline:
+        # On a busy machine all of it may fit between two updates, and that would prove nothing.
+        while (
+            report["reads"] < reads or report["distinct"] <= ROWS
+        ) and time.monotonic() < deadline:
             rows, versions = reader.read_versioned(timeout=30.0)
             report["reads"] += len(rows)
             report["torn"] += torn_count(rows, versions)
