@@ -2,7 +2,7 @@
 
 A stream is one ring of bytes in registered, shareable memory; a CPU or a NIC writes it, and any
 number of readers map it read-only. This release serves one host by shared memory, and other hosts
-with regions and tables by RDMA:
+with regions, tables and live streams by RDMA:
 
     with rdmaq.Node("local:feed") as node, node.publish("ticks") as publisher:
         publisher.send(b"...")

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rdmaq._fast import BatchCore, ffi, lib
+from rdmaq.errors import UnsupportedTransport
 
 if TYPE_CHECKING:
     from rdmaq.stream.cursor import Cursor
@@ -128,7 +129,16 @@ class Batch(BatchCore):
         """Publish to receive, in ns, one entry a frame.
 
         Publisher and subscriber read the same counter (one host), so no clocks need to agree.
+
+        Raises:
+            UnsupportedTransport: the publisher is on another host: it has another counter.
         """
+        if self._cursor.transport != "shm":
+            raise UnsupportedTransport(
+                "how long this batch was under way is unknown: its publisher is on another host, "
+                "whose clock is not ours; where you know that the two agree, take batch.time_ns "
+                "from your own time.time_ns()"
+            )
         received = self._received_ticks
         if self._notes is None:
             ticks = max(0, received - self._publish_ticks)

@@ -63,6 +63,8 @@ def test_what_is_published_arrives_byte_for_byte_by_every_way_to_send(
             area[:] = b"claim"
         batch = take(sub)
         assert (batch.sequence, batch.messages) == (91, [b"claim"])
+        with pytest.raises(rdmaq.UnsupportedTransport, match="whose clock is not ours"):
+            _ = batch.frame_latency_ns
         pub.close()
         with pytest.raises(rdmaq.EndOfStream):
             sub.poll(30)
