@@ -28,5 +28,5 @@ fi
 
 status=0
 timeout --kill-after=30 600 scripts/lint </dev/null || status=1
-timeout --kill-after=30 1800 scripts/test --ci </dev/null || status=1
+timeout --kill-after=30 3600 scripts/test --ci </dev/null || status=1
 exit "$status"
