@@ -19,7 +19,7 @@ from tests.rdma.sessions import INSECURE, calling, opened, read_words, serving
 
 pytestmark = [pytest.mark.rdma, pytest.mark.slow, pytest.mark.timeout(300)]
 
-CONNECTS = 100
+CONNECTS = 30
 
 
 def test_strict_verbs_reach_a_node_of_the_same_host_by_the_wire(rdma_wire: RdmaWire) -> None:
@@ -148,7 +148,7 @@ def test_sessions_outlive_their_peer_and_close_the_device_behind_them(rdma_wire:
 
 
 @pytest.mark.timeout(1200)  # each takes seconds on a loaded machine under emulation
-def test_hundred_connects_and_closes_leave_nothing(rdma_wire: RdmaWire) -> None:
+def test_thirty_connects_and_closes_leave_nothing(rdma_wire: RdmaWire) -> None:
     """Verbs objects by the kernel's count, and descriptors; with the node living and after it."""
 
     def connect_and_close(node: rdmaq.Node) -> None:
@@ -165,8 +165,8 @@ def test_hundred_connects_and_closes_leave_nothing(rdma_wire: RdmaWire) -> None:
             connect_and_close(node)
         last = census()
         assert last.objects == first.objects
-        # gRPC's own come and go; a session that kept one would show as a hundred.
-        assert last.fds - first.fds < CONNECTS // 10
+        # gRPC's own come and go; a session that kept one would show as thirty.
+        assert last.fds - first.fds < CONNECTS // 3
     assert census().objects == before.objects
 
 
