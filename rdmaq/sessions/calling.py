@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -264,10 +265,13 @@ class CallingSession(Handle):
         self.pair.close()
         self._probe.memory.close()
         # In a thread: a garbage collector may have called us, inside of anything that holds a lock.
-        telling = threading.Thread(target=self._tell, name="rdmaq-disconnect", daemon=True)
-        with suppress(RuntimeError):  # the interpreter ends: no more threads
-            telling.start()
-            telling.join(_TELL_SECONDS_MAX)
+        # At the interpreter's end no thread begins any more, and start() would wait for ever:
+        # the node finds out by itself.
+        if not sys.is_finalizing():
+            telling = threading.Thread(target=self._tell, name="rdmaq-disconnect", daemon=True)
+            with suppress(RuntimeError):
+                telling.start()
+                telling.join(_TELL_SECONDS_MAX)
         self._outlet.let_go()
 
     def _tell(self) -> None:
