@@ -8,7 +8,7 @@ from typing import Any
 import numpy.typing as npt
 
 from rdmaq import arguments, errors
-from rdmaq._fast import error_text, ffi, lib
+from rdmaq._fast import lib
 from rdmaq._handle import Handle
 from rdmaq.address import HostPort, check_stream_name, parse_address
 from rdmaq.bootstrap.credentials import Credentials
@@ -17,6 +17,7 @@ from rdmaq.region.exported import Export, Table
 from rdmaq.region.exports import Exports
 from rdmaq.sessions.choice import DeviceChoice
 from rdmaq.shm.listener import Listener
+from rdmaq.stream import keeper
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.flow import Flow, lossy
 from rdmaq.stream.offer import Offer
@@ -220,9 +221,9 @@ class Node(Handle):
         self._exports.close()
         self._listener.close()
         with self._offer.lock:
-            keeper, self._keeper = self._keeper, None
-        if keeper is not None:
-            lib.rq_keeper_stop(keeper)
+            kept, self._keeper = self._keeper, None
+        if kept is not None:
+            lib.rq_keeper_stop(kept)
 
     def __enter__(self) -> Node:
         return self
@@ -238,11 +239,7 @@ class Node(Handle):
 
     def _keep(self, publisher: Publisher) -> None:
         if self._keeper is None:
-            out = ffi.new("struct rq_keeper **")
-            code = lib.rq_keeper_start(out)
-            if code != 0:
-                raise RuntimeError(f"the node's thread cannot be started: {error_text(code)}")
-            self._keeper = out[0]
+            self._keeper = keeper.start()
         publisher.keeper = self._keeper
         lib.rq_keeper_add(self._keeper, publisher.handle)
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
-from rdmaq._fast import error_text, ffi, lib
+from rdmaq._fast import lib
 from rdmaq._handle import Handle
 from rdmaq.bootstrap.messages import (
     ConnectAsk,
@@ -32,6 +32,7 @@ from rdmaq.errors import (
 from rdmaq.region.lost import lost
 from rdmaq.sessions import attributes, probe
 from rdmaq.sessions.probe import Farewell, ProbeMemory
+from rdmaq.stream import keeper
 from rdmaq.verbs.constants import Status
 from rdmaq.verbs.device import Device
 from rdmaq.verbs.memory import RemoteMemory
@@ -128,11 +129,7 @@ class Outlet:
         """The `struct rq_keeper` of our replicas; for who holds the outlet, until it lets go."""
         with self._lock:
             if self._keeper is None:
-                out = ffi.new("struct rq_keeper **")
-                code = lib.rq_keeper_start(out)
-                if code != 0:
-                    raise RuntimeError(f"the thread of replicas cannot start: {error_text(code)}")
-                self._keeper = out[0]
+                self._keeper = keeper.start()
             return self._keeper
 
     def let_go(self) -> None:
@@ -140,10 +137,10 @@ class Outlet:
         with self._lock:
             self._holders -= 1
             is_last = self._holders == 0
-            keeper = self._keeper
+            kept = self._keeper
         if is_last:
-            if keeper is not None:
-                lib.rq_keeper_stop(keeper)
+            if kept is not None:
+                lib.rq_keeper_stop(kept)
             self.device.close()
 
 

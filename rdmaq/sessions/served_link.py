@@ -8,7 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from rdmaq._fast import error_text, ffi, lib
@@ -63,14 +63,13 @@ class ServedLink:
         self._lock = threading.Lock()
         self._handle: Any = None
         self._is_closed = self._is_told = False
-        self._words = domain.register(mmap.mmap(-1, mmap.PAGESIZE))
-        self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        try:
+        with ExitStack() as undo:
+            self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            undo.callback(os.close, self._event_fd)
+            self._words = domain.register(mmap.mmap(-1, mmap.PAGESIZE))
+            undo.callback(self._words.close)
             self._pair = domain.pair(settings.sending(), remote=Access.NONE, is_lent=True)
-        except BaseException:
-            self._words.close()
-            os.close(self._event_fd)
-            raise
+            undo.pop_all()
         try:
             self._pair.connect(attributes.to_address(ask.pair))
             self._handle = self._opened(ring, settings)

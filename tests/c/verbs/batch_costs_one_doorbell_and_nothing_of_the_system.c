@@ -13,30 +13,10 @@
 #include "check.h"
 #include "rdma/pair.h"
 #include "verbs/begin.h"
+#include "verbs/counted.h"
 #include "verbs/fake_nic.h"
 
 enum { SENDS = 128, SIGNAL_EVERY = 20, BATCHES = 1000 };
-
-static uint64_t allocations;
-
-#ifndef __SANITIZE_ADDRESS__ /* it stands there itself; the plain build counts */
-extern void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t);
-
-void *malloc(size_t size_bytes) {
-    allocations++;
-    return __libc_malloc(size_bytes);
-}
-
-void *calloc(size_t count, size_t size_bytes) {
-    allocations++;
-    return __libc_calloc(count, size_bytes);
-}
-
-void *realloc(void *old, size_t size_bytes) {
-    allocations++;
-    return __libc_realloc(old, size_bytes);
-}
-#endif
 
 static struct fake_cq cq_nic;
 static struct fake_qp nic;
