@@ -136,7 +136,7 @@ void rq_publisher_read_stats(struct rq_publisher *publisher, struct rq_publisher
     out->wakes = atomic_load_explicit(&counters->wakes, memory_order_relaxed);
     out->next_sequence = publisher->next_sequence;
     out->tail_bytes = publisher->tail;
-    out->reader_count = publisher->reader_count;
+    out->reader_count = publisher->reader_count + rq_taps_joined(publisher);
     out->readers_cut_off = publisher->readers_cut_off;
     rq_publisher_unlock(publisher);
 }

@@ -35,7 +35,7 @@ static void look_at_cursor(struct rq_publisher *publisher, struct rq_admitted *r
 }
 
 static uint32_t gating_count(const struct rq_publisher *publisher) {
-    uint32_t count = rq_taps_gating(publisher);
+    uint32_t count = rq_taps_joined(publisher);
     for (uint32_t i = 0; i < publisher->reader_count; i++)
         count += publisher->readers[i]->is_gating != 0;
     return count;

@@ -122,7 +122,8 @@ void rq_publisher_remove_tap(struct rq_publisher *publisher, struct rq_tap *tap)
 /* Must be called with the publish lock held. */
 void rq_serve_taps(struct rq_publisher *publisher);
 uint64_t rq_taps_limit(const struct rq_publisher *publisher);
-uint32_t rq_taps_gating(const struct rq_publisher *publisher);
+/* Those whose ring bytes are kept: links that carry, not those that failed. */
+uint32_t rq_taps_joined(const struct rq_publisher *publisher);
 
 /* gate.c */
 uint64_t rq_this_thread(void);

@@ -87,7 +87,7 @@ uint64_t rq_taps_limit(const struct rq_publisher *publisher) {
     return limit_bytes;
 }
 
-uint32_t rq_taps_gating(const struct rq_publisher *publisher) {
+uint32_t rq_taps_joined(const struct rq_publisher *publisher) {
     uint32_t count = 0;
     for (uint32_t i = 0; i < publisher->tap_count; i++)
         count += atomic_load_explicit(&publisher->taps[i]->flushed_bytes, memory_order_relaxed) !=

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from rdmaq import arguments
 from rdmaq._fast import address_of, error_text, ffi, lib
 from rdmaq.shm import segment as segments
 from rdmaq.stream import encode, many, refusals
@@ -16,7 +17,7 @@ from rdmaq.stream.claim import Claim
 from rdmaq.stream.flow import Flow
 from rdmaq.stream.sending import Sending
 
-_DRAIN_SECONDS_MAX, _RESUME_SECONDS_MAX = 1.0, 5.0
+_DRAIN_SECONDS, _END_SECONDS_MAX = 5.0, 1.0
 
 
 class Links(Protocol):
@@ -177,24 +178,29 @@ class Publisher(Sending):
 
     # ---- the end ----
 
-    def close(self) -> None:
+    def close(self, *, drain: float = _DRAIN_SECONDS) -> None:
         """Writes the end of the stream and wakes whoever waits; idempotent, from any thread.
 
         Subscribers deliver what is left and then end; the ring lives until the last of them lets
-        go of it. Over verbs they are given a second to take what is still on its way, and five to
-        ask for the next link where the last one has failed.
+        go of it. On other hosts they are given time to take what is still on its way, and to ask
+        for the next link where the last one has failed.
+
+        Args:
+            drain: seconds of that time, none of which is spent once everything has arrived; and
+                after it one more for the end itself.
         """
+        drain = arguments.seconds("drain", drain)
         if self._is_closed or self._is_forked:
             return
         if self.links is not None:  # a closed stream gives no new link to whom one has failed
             tail_bytes = int(self._counts().tail_bytes)
-            self.links.drain(tail_bytes, _RESUME_SECONDS_MAX, also_failed=True)
+            self.links.drain(tail_bytes, drain, also_failed=True)
         self._is_closed = True
         try:
             lib.rq_publisher_close(self.handle)
             if self.links is not None:
                 tail_bytes = int(self._counts().tail_bytes)
-                self.links.drain(tail_bytes, _DRAIN_SECONDS_MAX, also_failed=False)
+                self.links.drain(tail_bytes, _END_SECONDS_MAX, also_failed=False)
                 self.links.close()
         finally:
             self._on_close(self)

@@ -195,7 +195,9 @@ def test_nothing_is_left_on_the_devices_when_subscriptions_end(
         with node.publish("s", capacity=CAPACITY) as pub:
             peer.subscribe("s").close()  # what is made once and kept: domains, threads
             before = census().objects
+            assert pub.reader_count == 0
             sub = peer.subscribe("s")
+            assert (pub.reader_count, pub.stats.readers) == (1, 1)
             pub.send(b"one")
             assert take(sub).messages == [b"one"]
             assert census().objects["qp"] == before["qp"] + 4  # a session's and a link's, each side

@@ -118,6 +118,7 @@ def calls(link: Link) -> dict[str, tuple[Call, list[Any]]]:
             lambda v: pub.send_many([b"x"], first_sequence=v),
             [*(v for v in NO_COUNTS if v is not None), 0, *TOO_FAR],
         ),
+        "drain": (lambda v: pub.close(drain=v), NO_TIMES),
     }
 
 
@@ -152,7 +153,7 @@ PARAMETERS = [
     *("wait", "timeout, subscribe", "timeout, view", "max_messages, view", "messages, send_many"),
     *("message, send", "message, send typed", "records, send_batch", "records, untyped"),
     *("first, gap", "last, gap", "size"),
-    *("size, typed", "count", "first_sequence, send_many"),
+    *("size, typed", "count", "first_sequence, send_many", "drain"),
 ]
 
 
