@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-import os
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -39,12 +39,12 @@ class FullDomain:
 @pytest.mark.parametrize("room", [0, 1])
 def test_link_that_the_device_refuses_leaves_no_memory_and_no_descriptor(room: int) -> None:
     domain: Any = FullDomain(room)
-    before = len(os.listdir("/proc/self/fd"))
+    before = len(list(Path("/proc/self/fd").iterdir()))
     anything: Any = None
     with pytest.raises((RegistrationError, rdmaq.PairError)):
         ServedLink(anything, domain, anything, anything, LinkSettings(), lambda: None)
     assert domain.registered == 0
-    assert len(os.listdir("/proc/self/fd")) == before
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
 
 
 def test_thread_that_cannot_be_started_names_the_limits(monkeypatch: pytest.MonkeyPatch) -> None:
