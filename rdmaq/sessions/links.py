@@ -49,9 +49,9 @@ class Links:
         self._is_closed = False
 
     def open(
-        self, publisher: Publisher, domain: Domain, ask: LinkAsk, tell: Callable[[], None]
+        self, publisher: Publisher, domain: Domain, ask: LinkAsk, tell: Callable[[], bool]
     ) -> ServedLink:
-        """Makes the link that a subscriber asks for; `tell` is called once when it has failed.
+        """Makes the link that a subscriber asks for; `tell` tells him that it has failed.
 
         Raises:
             Refusal: the stream is another incarnation, or a newer link was asked for before.

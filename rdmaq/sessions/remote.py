@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import secrets
 import socket
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from rdmaq.verbs.pair import Pair
     from rdmaq.verbs.settings import PairSettings
 
+_log = logging.getLogger("rdmaq")
 # A link that failed is asked for again for so long; between two tries longer and longer.
 _RESUME_SECONDS = 10.0
 _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.02, 1.0
@@ -280,7 +282,9 @@ class Remote:
             except errors.StreamNotFound as error:
                 why = f"{error}"
                 break
-            except errors.RdmaqError as error:
+            except Exception as error:  # else nobody would ever ask again, nor tell the reader
+                if not isinstance(error, errors.RdmaqError):
+                    _log.exception("a link could not be asked for")
                 with self._lock:
                     self._let_go()
                 if time.monotonic() >= deadline:

@@ -39,7 +39,7 @@ class ServedLink:
         ring: the publisher's data, registered in it; must outlive this.
         ask: the subscriber's.
         settings: of the pair.
-        tell: called once when the link has failed: the subscriber is to be told.
+        tell: tells the subscriber that the link has failed; False: not now. Called until it could.
 
     Attributes:
         publisher, ask, tell: as given.
@@ -57,7 +57,7 @@ class ServedLink:
         ring: Memory,
         ask: LinkAsk,
         settings: LinkSettings,
-        tell: Callable[[], None],
+        tell: Callable[[], bool],
     ) -> None:
         self.publisher, self.ask, self.tell = publisher, ask, tell
         self._lock = threading.Lock()
@@ -129,8 +129,8 @@ class ServedLink:
         with self._lock:
             if self._is_closed or self._is_told or self._stats().state != lib.RQ_LINK_FAILED:
                 return
-            self._is_told = True
-        self.tell()
+        # Its session may be busy: who was never told would take us for silent, and wait.
+        self._is_told = self.tell()
 
     def has_sent(self, tail_bytes: int) -> bool:
         """Whether all below `tail_bytes` has arrived; True for a link that carries no more."""

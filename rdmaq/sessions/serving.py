@@ -114,8 +114,8 @@ class ServedSession:
         """
         links = links_of(publisher)
 
-        def tell() -> None:
-            self.say(Farewell.LINK_ENDED)
+        def tell() -> bool:
+            return self.say(Farewell.LINK_ENDED) is not None
 
         link = links.open(publisher, self._circle.domain, ask, tell)
         self._link = links, link
