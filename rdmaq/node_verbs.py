@@ -66,6 +66,7 @@ class VerbsDoor:
         self._find_stream = find_stream
         self._lock = threading.Lock()
         self._devices: dict[tuple[str, int, Gid], Device] = {}
+        self._failed: list[Device] = []
         self._owners: dict[Device, Owners] = {}
         self._circles: dict[tuple[Device, str], Circle] = {}
         self._sessions: dict[bytes, tuple[Circle, str, ServedSession]] = {}
@@ -188,7 +189,7 @@ class VerbsDoor:
         for name in names:
             self.disconnect(name)
         with self._lock:
-            devices = list(self._devices.values())
+            devices = [*self._devices.values(), *self._failed]
             self._devices.clear()
             self._circles.clear()
             self._owners.clear()
@@ -236,6 +237,10 @@ class VerbsDoor:
             if self._is_closed:
                 raise Refusal("the node is closed: it takes no more callers; connect to the next")
             device = self._devices.get((port.device, port.number, own_gid))
+            if device is not None and _has_failed(device):
+                # What is left on it ends by itself; the next caller gets the next one of the name.
+                self._failed.append(self._devices.pop((port.device, port.number, own_gid)))
+                device = None
             if device is None:
                 device = Device(port, own_gid)
                 self._devices[port.device, port.number, own_gid] = device
@@ -266,6 +271,12 @@ class VerbsDoor:
     def _open_sessions(self) -> list[tuple[bytes, ServedSession]]:
         with self._lock:
             return [(name, found[2]) for name, found in self._sessions.items()]
+
+
+def _has_failed(device: Device) -> bool:
+    """It said so (IBV_EVENT_DEVICE_FATAL): nothing works on it until it is opened anew."""
+    device.events.poll()
+    return device.events.is_fatal
 
 
 def _key(exported: Exported, session: ServedSession) -> RegionKey:

@@ -70,9 +70,11 @@ class Events:
 
     Attributes:
         recent: the last few that were seen, oldest first.
+        is_fatal: the device told, to whoever polled, that it failed: it must be opened anew.
     """
 
     def __init__(self, context: Any, fd: int) -> None:
+        self.is_fatal = False
         self._context = context
         self._fd = fd
         self._lock = threading.Lock()
@@ -94,6 +96,8 @@ class Events:
             while self._is_readable(0.0) and (event := self._take()):
                 found.append(event)
         self.recent.extend(found)
+        if any(event.kind is EventKind.DEVICE_FATAL for event in found):
+            self.is_fatal = True
         return found
 
     def _wait(self, timeout: float) -> None:

@@ -44,6 +44,7 @@ class Book:
 
     def device(self, *_: object) -> Any:
         made: Any = Thing(limits=SimpleNamespace(has_windows=self.has_windows), is_closed=False)
+        made.events = SimpleNamespace(poll=list, is_fatal=False)
         made.close = lambda: setattr(made, "is_closed", True)
         self.devices.append(made)
         return made
@@ -111,6 +112,20 @@ def test_callers_share_a_circle_where_keys_are_bound_to_their_pairs(
     door.disconnect(b"1")
     door.disconnect(b"2")
     assert not book.circles[0].is_closed, "what is registered stays for the next caller"
+
+
+def test_device_that_failed_is_opened_anew_for_the_next_caller(door: VerbsDoor, book: Book) -> None:
+    """What is on the old one is let be, and closed with the node."""
+    door.connect(b"1", ASK, "a")
+    book.devices[0].events.is_fatal = True
+    door.connect(b"2", ASK, "b")
+    door.connect(b"3", ASK, "b")
+    assert len(book.devices) == 2
+    assert [session.circle.device for session in book.sessions] == [
+        book.devices[0], book.devices[1], book.devices[1],
+    ]  # fmt: skip
+    assert not book.devices[0].is_closed
+    door.disconnect(b"1")
 
 
 def test_callers_have_circles_of_their_own_where_keys_are_not(door: VerbsDoor, book: Book) -> None:

@@ -42,7 +42,7 @@ def test_link_that_the_device_refuses_leaves_no_memory_and_no_descriptor(room: i
     before = len(list(Path("/proc/self/fd").iterdir()))
     anything: Any = None
     with pytest.raises((RegistrationError, rdmaq.PairError)):
-        ServedLink(anything, domain, anything, anything, LinkSettings(), lambda: None)
+        ServedLink(anything, domain, anything, anything, LinkSettings(), lambda: True)
     assert domain.registered == 0
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 

@@ -89,6 +89,15 @@ def test_events_come_in_order_and_are_acknowledged(context: FakeContext) -> None
     assert list(watcher.recent) == found
 
 
+def test_device_that_failed_stays_so_whatever_else_it_tells(context: FakeContext) -> None:
+    watcher = Events(context, context.fd)
+    assert not watcher.is_fatal
+    for kind in (EventKind.DEVICE_FATAL, EventKind.PORT_ACTIVE):
+        context.tell(FakeEvent(kind, 1))
+        watcher.poll()
+    assert watcher.is_fatal
+
+
 def test_event_of_a_queue_pair_names_its_struct(context: FakeContext) -> None:
     context.tell(FakeEvent(EventKind.QP_ACCESS_ERR, 0x7F00_0000_1000))
     (event,) = Events(context, context.fd).poll()
