@@ -123,6 +123,10 @@ class NetworkDoor:
         """See `VerbsDoor.probe`."""
         return self._verbs.probe(session, proof)
 
+    def begin(self, session: bytes, position: int, cursor: int) -> bool:
+        """See `VerbsDoor.begin`."""
+        return self._verbs.begin(session, position, cursor)
+
     def disconnect(self, session: bytes) -> None:
         """See `VerbsDoor.disconnect`."""
         self._verbs.disconnect(session)

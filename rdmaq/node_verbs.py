@@ -148,6 +148,20 @@ class VerbsDoor:
         self._watch()
         return probed, own
 
+    def begin(self, name: bytes, position: int, cursor: int) -> bool:
+        """Starts a session's link, whose subscriber has read as far as `position`.
+
+        False: that is too far behind.
+
+        Raises:
+            Refusal: there is no such link, or it has ended.
+        """
+        with self._lock:
+            found = self._sessions.get(name)
+        if found is None:
+            raise Refusal("the session has ended meanwhile: connect again")
+        return found[2].begin_link(position, cursor)
+
     def disconnect(self, name: bytes) -> None:
         """Ends a session: its keys no longer work when this returns."""
         with self._lock:

@@ -21,7 +21,7 @@
 #define RQ_TAIL_BY_WRITE 0 /* the tail is a WRITE of its own: where a platform keeps their order */
 #define RQ_TAIL_BY_IMM 1   /* the receiver's CPU stores it after the completion: anywhere */
 
-#define RQ_LINK_OPENING 1 /* the ring is kept for it; nothing is posted before rq_link_start */
+#define RQ_LINK_OPENING 1 /* nothing is posted before rq_link_start, or rq_link_begin */
 #define RQ_LINK_LIVE 2
 #define RQ_LINK_LAGGING 3 /* behind by more than a quarter of the capacity */
 #define RQ_LINK_FAILED 4  /* posts nothing any more; `cause` says why */
@@ -54,10 +54,11 @@ struct rq_ring_there {
 struct rq_link_setup {
     struct rq_ring_there replica;
     uint64_t words_address;
-    uint64_t position;   /* of the replica's tail, resuming; 0: from the tail on */
-    uint64_t cursor;     /* reliable, resuming: the least of the readers there; 0: position */
-    uint64_t overdue_ns; /* longer than all retries take; 0: ten seconds */
-    uint64_t modify_qp;  /* ibv_modify_qp, found by the caller; 0: the caller moves it to ERR */
+    uint64_t position;    /* of the replica's tail, resuming; 0: from the tail on */
+    uint64_t cursor;      /* reliable, resuming: the least of the readers there; 0: position */
+    uint64_t start_value; /* that goes with `start` */
+    uint64_t overdue_ns;  /* longer than all retries take; 0: ten seconds */
+    uint64_t modify_qp;   /* ibv_modify_qp, found by the caller; 0: the caller moves it to ERR */
     uint32_t words_key;
     uint32_t data_key;
     uint32_t generation;   /* not 0; another one for each link to one replica */
@@ -66,15 +67,19 @@ struct rq_link_setup {
     uint32_t credit_count; /* RQ_TAIL_BY_IMM: receives posted before; a power of two */
     int32_t event_fd;      /* an eventfd, the caller's: written when the state changes; -1 */
     uint32_t feedback_ns;  /* between READs of feedback by itself, doubling; 0: 20,000 */
+    uint32_t start;        /* RQ_START_*: where, if position is 0 */
+    uint32_t is_held;      /* the other side READs first; it begins by rq_link_begin */
 };
 
 struct rq_link_stats {
-    uint64_t start_bytes;    /* where it began */
-    uint64_t start_sequence; /* there; 0: the stream had none yet */
-    uint64_t sent_bytes;     /* the replica's tail when all that was posted has arrived */
-    uint64_t flushed_bytes;  /* below it nothing of ours is read by the NIC any more */
-    uint64_t cursor_bytes;   /* reliable: below it every reader there is done */
-    uint64_t lag_bytes;      /* published and not flushed */
+    uint64_t start_bytes;      /* where it began */
+    uint64_t start_sequence;   /* there; 0: the stream had none yet */
+    uint64_t deliver_sequence; /* of the first message that `start` asks for; 0: the stream's */
+    uint64_t origin_sequence;  /* of the stream's first message; 0: it had none yet */
+    uint64_t sent_bytes;       /* the replica's tail when all that was posted has arrived */
+    uint64_t flushed_bytes;    /* below it nothing of ours is read by the NIC any more */
+    uint64_t cursor_bytes;     /* reliable: below it every reader there is done */
+    uint64_t lag_bytes;        /* published and not flushed */
     uint64_t lag_bytes_max;
     uint64_t chains;
     uint64_t writes;  /* data, tails and heartbeats */
@@ -106,6 +111,12 @@ int rq_link_open(struct rq_publisher *publisher, struct rq_keeper *keeper, struc
                  const struct rq_link_setup *setup, struct rq_link **link_out);
 /* Both sides are ready: posts what waits, and from now on what is published. */
 int rq_link_start(struct rq_link *link);
+/* The same of one that is held: the replica has been filled by READs up to `position`, and the link
+ * begins there; cursor as in the setup. A reliable stream's ring was kept since rq_link_open, from
+ * start_bytes on; a lossy one's is from now on. 0, also when it began there before; -ESTALE: more
+ * than half the ring behind: READ on, and ask again; -EINVAL: no frame of ours begins there, or it
+ * is not held; -EALREADY: it began elsewhere; -ENOSPC; -ESHUTDOWN: it has ended. One thread. */
+int rq_link_begin(struct rq_link *link, uint64_t position, uint64_t cursor);
 /* Posts nothing any more (idempotent, any thread). What is in flight completes: move the QP to ERR,
  * unless modify_qp was given, wait until is_flushed, then close. */
 int rq_link_stop(struct rq_link *link);
@@ -129,9 +140,10 @@ void rq_link_free(struct rq_link *link);
 #define RQ_REPLICA_STATUS_DEVICE 255 /* the device refuses to be polled, or a receive */
 
 struct rq_replica_setup {
-    uint64_t position;   /* where the link will begin: the publisher's, not 0 */
-    uint64_t sequence;   /* there; 0: the stream has none yet */
-    uint64_t silent_ns;  /* 0: one second */
+    uint64_t position;        /* where the link will begin: the publisher's, not 0 */
+    uint64_t sequence;        /* there; 0: the stream has none yet */
+    uint64_t origin_sequence; /* of the stream's first message; 0: `sequence` */
+    uint64_t silent_ns;       /* 0: one second */
     uint64_t nap_ns_max; /* how long the thread sleeps between looks when nothing comes; 0: 1 ms */
     uint32_t generation; /* of the link that writes it */
     int32_t event_fd;    /* as in rq_link_setup */
@@ -181,6 +193,10 @@ uint64_t rq_replica_detach(struct rq_replica *replica);
 int rq_replica_restart(struct rq_replica *replica, uint32_t generation, uint64_t position,
                        uint64_t sequence);
 void rq_replica_read_stats(struct rq_replica *replica, struct rq_replica_stats *out);
+/* Below it every reader is done, of a lossy stream, too; the tail when there is none. */
+uint64_t rq_replica_reader_cursor(struct rq_replica *replica);
+/* The publisher's memory answers, though its CPU may not: readers shall not be told of silence. */
+void rq_replica_mark_alive(struct rq_replica *replica);
 /* Ends the readers' waiting; after detach. The segment outlives it. */
 int rq_replica_close(struct rq_replica *replica);
 /* In a forked child: its readers' pages are not there. A link and a backfill are simply freed. */
@@ -192,6 +208,7 @@ void rq_replica_free(struct rq_replica *replica);
 #define RQ_BACKFILL_FRAMES 1  /* whole frames, checked: see the report */
 #define RQ_BACKFILL_GAP 2     /* first to last are lost: written over there */
 #define RQ_BACKFILL_REACHED 3 /* position is the publisher's tail, or `until` */
+#define RQ_BACKFILL_PACED 4   /* readers here have not read what would be written over */
 
 /* Into a replica (detached: its data's one copy is registered as local_key), or, with replica NULL,
  * into a buffer of at least guard_bytes. `words`: 64 zeroed registered bytes of the caller. */
@@ -204,6 +221,8 @@ struct rq_backfill_setup {
     uint64_t words_address;
     uint32_t local_key;
     uint32_t words_key;
+    uint32_t is_paced; /* into a replica: no reader of it loses what has come already */
+    uint32_t reserved;
 };
 
 struct rq_backfill_report {

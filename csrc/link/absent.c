@@ -16,6 +16,11 @@ int rq_link_start(struct rq_link *link) {
     return -ENOSYS;
 }
 
+int rq_link_begin(struct rq_link *link, uint64_t position, uint64_t cursor) {
+    (void)link, (void)position, (void)cursor;
+    return -ENOSYS;
+}
+
 int rq_link_stop(struct rq_link *link) {
     (void)link;
     return -ENOSYS;
@@ -55,6 +60,13 @@ int rq_replica_attach(struct rq_replica *replica, struct rq_keeper *keeper, stru
     (void)replica, (void)keeper, (void)pair, (void)credit_count;
     return -ENOSYS;
 }
+
+uint64_t rq_replica_reader_cursor(struct rq_replica *replica) {
+    (void)replica;
+    return 0;
+}
+
+void rq_replica_mark_alive(struct rq_replica *replica) { (void)replica; }
 
 uint64_t rq_replica_detach(struct rq_replica *replica) {
     (void)replica;

@@ -231,6 +231,7 @@ static int settle_index(struct rq_backfill *backfill, struct rq_backfill_report 
 
 static int settle(struct rq_backfill *backfill, struct rq_backfill_report *report) {
     int error;
+    if (backfill->replica != NULL) rq_replica_mark_alive(backfill->replica);
     switch (backfill->stage) {
         case RQ_STAGE_TAIL:
             error = note_tail(backfill);
@@ -263,11 +264,30 @@ static int await(struct rq_backfill *backfill, uint32_t wait_mode, uint64_t wait
 
 /* ---- a call ---- */
 
+/* How far it may go for the sake of readers here: to the guard's end, as seen from the slowest.
+ * Who is lapped already has lost what it stands before, and is not waited for. */
+static uint64_t pace(const struct rq_backfill *backfill) {
+    if (backfill->replica == NULL || !backfill->setup.is_paced) return UINT64_MAX;
+    uint64_t cursor = rq_replica_reader_cursor(backfill->replica);
+    if (backfill->position - cursor > backfill->room_bytes) return UINT64_MAX;
+    return cursor + backfill->room_bytes;
+}
+
 static int ask(struct rq_backfill *backfill, uint64_t until, int is_fresh) {
     uint64_t end = backfill->tail0;
     if (backfill->stage == RQ_STAGE_BEGIN) return ask_for_tail(backfill);
-    if (is_lapped(backfill) || backfill->index_at != 0) return ask_for_index(backfill);
+    uint64_t limit = pace(backfill);
+    if (is_lapped(backfill) || backfill->index_at != 0) {
+        /* What is bridged or jumped over, nobody reads any more. */
+        if (limit >= backfill->position + backfill->room_bytes) return ask_for_index(backfill);
+        return is_fresh ? RQ_BACKFILL_PACED : ask_for_tail(backfill);
+    }
     if (until != 0 && until < end) end = until;
+    if (limit < end) { /* room for any frame, or it would be cut */
+        if (limit - backfill->position < backfill->descriptor.guard_bytes)
+            return is_fresh ? RQ_BACKFILL_PACED : ask_for_tail(backfill);
+        end = limit;
+    }
     if (backfill->position < end) return ask_for_data(backfill, end);
     return is_fresh || backfill->position == until ? RQ_BACKFILL_REACHED : ask_for_tail(backfill);
 }

@@ -97,7 +97,8 @@ static int check(const struct rq_publisher *publisher, const struct rq_pair *pai
                  const struct rq_link_setup *setup) {
     int is_imm = setup->tail_mode == RQ_TAIL_BY_IMM;
     if (publisher->is_replica || setup->generation == 0 || setup->depth == 0 ||
-        setup->depth > RQ_LINK_DEPTH_MAX || setup->tail_mode > RQ_TAIL_BY_IMM)
+        setup->depth > RQ_LINK_DEPTH_MAX || setup->tail_mode > RQ_TAIL_BY_IMM ||
+        setup->start > RQ_START_WALL_NS)
         return -EINVAL;
     if (setup->words_address == 0 || setup->words_address % alignof(struct rq_link_words) != 0)
         return -EINVAL;
@@ -136,6 +137,13 @@ static void prepare(struct rq_link *link, struct rq_publisher *publisher, struct
         atomic_store_explicit(&link->credits_granted, setup->credit_count, memory_order_relaxed);
 }
 
+static void begin_at(struct rq_link *link, uint64_t position, uint64_t sequence) {
+    link->start_bytes = position;
+    link->start_sequence = sequence;
+    link->acknowledged = position;
+    atomic_store_explicit(&link->sent, position, memory_order_relaxed);
+}
+
 int rq_link_open(struct rq_publisher *publisher, struct rq_keeper *keeper, struct rq_pair *pair,
                  const struct rq_link_setup *setup, struct rq_link **link_out) {
     *link_out = NULL;
@@ -145,13 +153,16 @@ int rq_link_open(struct rq_publisher *publisher, struct rq_keeper *keeper, struc
     if (link == NULL) return -ENOMEM;
     memset(link, 0, sizeof(*link));
     prepare(link, publisher, keeper, pair, setup);
-    uint64_t position = setup->position, sequence = 0;
-    error = rq_publisher_add_tap(publisher, &link->tap, &position, setup->cursor, &sequence);
+    struct rq_join join = {.position = setup->position,
+                           .cursor = setup->cursor,
+                           .start = setup->start,
+                           .start_value = setup->start_value,
+                           .is_held = setup->is_held != 0};
+    error = rq_publisher_add_tap(publisher, &link->tap, &join);
     if (error == 0) {
-        link->start_bytes = position;
-        link->start_sequence = sequence;
-        link->acknowledged = position;
-        atomic_store_explicit(&link->sent, position, memory_order_relaxed);
+        link->deliver_sequence = join.deliver_sequence;
+        link->origin_sequence = join.origin_sequence;
+        begin_at(link, join.position, join.sequence);
         if (keeper != NULL) error = rq_keeper_take_on(keeper, &link->duty);
         if (error != 0) rq_publisher_remove_tap(publisher, &link->tap);
     }
@@ -165,8 +176,35 @@ int rq_link_open(struct rq_publisher *publisher, struct rq_keeper *keeper, struc
     return 0;
 }
 
+static int begin(struct rq_link *link, uint64_t position, uint64_t cursor) {
+    uint64_t sequence, standing = RQ_LINK_OPENING;
+    if (rq_link_is_posting(link)) return position == link->start_bytes ? 0 : -EALREADY;
+    if (rq_link_state(link) != RQ_LINK_OPENING) return -ESHUTDOWN;
+    int error = rq_publisher_begin_tap(link->publisher, &link->tap, position, cursor, &sequence);
+    if (error != 0) return error;
+    begin_at(link, position, sequence);
+    /* It may have failed meanwhile; then whoever takes the next turn lets go of the ring. Release:
+     * who posts sees where it begins. */
+    return atomic_compare_exchange_strong_explicit(&link->standing, &standing, RQ_LINK_LIVE,
+                                                   memory_order_acq_rel, memory_order_relaxed)
+               ? 0
+               : -ESHUTDOWN;
+}
+
+/* With the turn, since its holder alone says that the ring is let go. */
+int rq_link_begin(struct rq_link *link, uint64_t position, uint64_t cursor) {
+    if (!link->setup.is_held) return -EINVAL;
+    while (!rq_link_take_turn(link)) sched_yield();
+    int error = begin(link, position, cursor);
+    while (!rq_link_end_turn(link)) {
+    }
+    rq_link_ring(link);
+    return error;
+}
+
 int rq_link_start(struct rq_link *link) {
     uint64_t standing = RQ_LINK_OPENING;
+    if (link->setup.is_held) return -EINVAL;
     if (!atomic_compare_exchange_strong_explicit(&link->standing, &standing, RQ_LINK_LIVE,
                                                  memory_order_acq_rel, memory_order_relaxed))
         return rq_link_is_posting(link) ? 0 : -ESHUTDOWN;
@@ -217,6 +255,8 @@ void rq_link_read_stats(struct rq_link *link, struct rq_link_stats *out) {
     *out = (struct rq_link_stats){
         .start_bytes = link->start_bytes,
         .start_sequence = link->start_sequence,
+        .deliver_sequence = link->deliver_sequence,
+        .origin_sequence = link->origin_sequence,
         .sent_bytes = atomic_load_explicit(&link->sent, memory_order_acquire),
         .flushed_bytes = flushed,
         .cursor_bytes = atomic_load_explicit(&link->tap.cursor_bytes, memory_order_acquire),

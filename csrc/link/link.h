@@ -24,7 +24,7 @@ struct rq_link_tallies {
 struct rq_link {
     struct rq_tap tap; /* first: the publisher's view of us */
     struct rq_duty duty;
-    /* Never changed after rq_link_open. */
+    /* Never changed after rq_link_open, or rq_link_begin. */
     struct rq_publisher *publisher;
     struct rq_keeper *keeper;
     struct rq_pair *pair;
@@ -34,6 +34,8 @@ struct rq_link {
     int (*modify_qp)(struct ibv_qp *, struct ibv_qp_attr *, int);
     uint64_t start_bytes;
     uint64_t start_sequence;
+    uint64_t deliver_sequence;
+    uint64_t origin_sequence;
     unsigned index_stride_shift;
     int wants_feedback; /* IMM, or a reliable stream */
 

@@ -86,7 +86,9 @@ int rq_replica_open(struct rq_segment *segment, const struct rq_replica_setup *s
     replica->told = setup->position;
     atomic_store_explicit(&replica->state, RQ_REPLICA_WAITING, memory_order_relaxed);
     atomic_store_explicit(&live->origin_bytes, setup->position, memory_order_relaxed);
-    atomic_store_explicit(&live->origin_sequence, setup->sequence, memory_order_relaxed);
+    atomic_store_explicit(&live->origin_sequence,
+                          setup->origin_sequence != 0 ? setup->origin_sequence : setup->sequence,
+                          memory_order_relaxed);
     atomic_store_explicit(&replica->feedback->cursor_bytes, setup->position, memory_order_relaxed);
     atomic_store_explicit(&live->tail_bytes, setup->position, memory_order_release);
     rq_replica_lives(replica);
@@ -106,8 +108,11 @@ int rq_replica_attach(struct rq_replica *replica, struct rq_keeper *keeper, stru
         return -EINVAL;
     replica->duty.fd = -1;
     if (pair != NULL) {
-        int posted = rq_pair_post_receives(pair, credit_count);
-        if (posted != (int)credit_count) return posted < 0 ? posted : -ENOSPC;
+        if (!replica->is_ready) { /* else they are there from the last time: no link has begun */
+            int posted = rq_pair_post_receives(pair, credit_count);
+            if (posted != (int)credit_count) return posted < 0 ? posted : -ENOSPC;
+        }
+        replica->is_ready = 1;
         if (pair->cq->get_event != NULL) replica->duty.fd = pair->cq->cq->channel->fd;
     }
     replica->pair = pair;
@@ -167,6 +172,7 @@ int rq_replica_restart(struct rq_replica *replica, uint32_t generation, uint64_t
         (jump_bytes != 0 && jump_bytes <= rq_room_bytes(&replica->publisher->segment)))
         return -EINVAL;
     replica->setup.generation = generation;
+    replica->is_ready = 0;
     atomic_store_explicit(&replica->feedback->credits, (uint64_t)generation << 32,
                           memory_order_release);
     atomic_store_explicit(&replica->state, RQ_REPLICA_WAITING, memory_order_release);
@@ -208,6 +214,22 @@ void rq_replica_skip_to(struct rq_replica *replica, uint64_t position, uint64_t 
     else
         bridge(replica, position);
 }
+
+uint64_t rq_replica_reader_cursor(struct rq_replica *replica) {
+    struct rq_publisher *publisher = replica->publisher;
+    rq_publisher_lock(publisher);
+    uint64_t least = atomic_load_explicit(&replica->live->tail_bytes, memory_order_acquire);
+    for (uint32_t i = 0; i < publisher->reader_count; i++) {
+        /* Pairs with the release store in rq_reader_advance: it is done with what lies below. */
+        uint64_t cursor = atomic_load_explicit(&publisher->readers[i]->control->cursor_bytes,
+                                               memory_order_acquire);
+        if (cursor < least) least = cursor;
+    }
+    rq_publisher_unlock(publisher);
+    return least;
+}
+
+void rq_replica_mark_alive(struct rq_replica *replica) { rq_replica_lives(replica); }
 
 /* ---- ending ---- */
 

@@ -36,6 +36,7 @@ struct rq_replica {
     int is_attached;
     int is_nonsense; /* what came cannot be: nothing of the segment is believed any more */
     int is_begun;    /* something came by this link */
+    int is_ready;    /* its receives are posted */
 };
 
 /* replica_hot.c: a turn of the thread; never waits. Returns how much was done. */

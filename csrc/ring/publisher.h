@@ -112,12 +112,27 @@ void rq_write_ledger(struct rq_publisher *publisher, uint64_t first, uint64_t la
  * between two slices of its wait. */
 int rq_publisher_enter(struct rq_publisher *publisher);
 
-/* tap.c. *position: 0 for the tail, else where the other side's tail stands; its readers' least
- * cursor, or 0, counts in a reliable stream. Where it begins comes back, and the sequence there (0:
- * the stream has none yet). -ESTALE: behind by more than half the capacity, but not lapped: it must
+/* Where a tap joins. What is held does not take anything before rq_publisher_begin_tap: a reliable
+ * ring is kept for it from `position` on, a lossy one is not. */
+struct rq_join {
+    uint64_t position;    /* of the other side's tail; 0: it has none, and `start` says where */
+    uint64_t cursor;      /* reliable: of its readers, the least; 0: position */
+    uint64_t start_value; /* that goes with `start` */
+    uint32_t start;       /* RQ_START_* */
+    int is_held;
+    /* What comes back, besides `position`: where it begins. */
+    uint64_t sequence;         /* of the frame there; 0: the stream has none yet */
+    uint64_t deliver_sequence; /* of the first message that is asked for; 0: the stream's first */
+    uint64_t origin_sequence;  /* of the stream; 0: it has none yet */
+};
+
+/* tap.c. -ESTALE: behind by more than half the capacity, but not lapped, and not held: it must
  * catch up by itself first. */
-int rq_publisher_add_tap(struct rq_publisher *publisher, struct rq_tap *tap, uint64_t *position,
-                         uint64_t cursor, uint64_t *sequence_out);
+int rq_publisher_add_tap(struct rq_publisher *publisher, struct rq_tap *tap, struct rq_join *join);
+/* Of one that is held: the other side's tail stands at `position` now. -ESTALE: as above, or
+ * lapped; it stays held. By who alone could set flushed_bytes to RQ_TAP_GONE. */
+int rq_publisher_begin_tap(struct rq_publisher *publisher, struct rq_tap *tap, uint64_t position,
+                           uint64_t cursor, uint64_t *sequence_out);
 void rq_publisher_remove_tap(struct rq_publisher *publisher, struct rq_tap *tap);
 /* Must be called with the publish lock held. */
 void rq_serve_taps(struct rq_publisher *publisher);

@@ -1,43 +1,101 @@
 /* Links at a publisher: joining and leaving, being served, and how far they let the writer go. */
 #include "ring/publisher.h"
+#include "ring/start.h"
 
-int rq_publisher_add_tap(struct rq_publisher *publisher, struct rq_tap *tap, uint64_t *position,
-                         uint64_t cursor, uint64_t *sequence_out) {
+/* A frame of ours begins there, or will. */
+static int is_frame(const struct rq_publisher *publisher, uint64_t position) {
+    const struct rq_frame_header *header =
+        (const struct rq_frame_header *)rq_at(&publisher->segment, position);
+    if (position > publisher->tail || position < publisher->segment.capacity_bytes ||
+        position % RQ_FRAME_ALIGN_BYTES != 0)
+        return 0;
+    return position == publisher->tail ||
+           publisher->tail - position > rq_room_bytes(&publisher->segment) ||
+           header->position == position; /* else inside a frame */
+}
+
+static uint64_t sequence_at(const struct rq_publisher *publisher, uint64_t position) {
+    if (position == publisher->tail) return publisher->is_fresh ? 0 : publisher->next_sequence;
+    return ((const struct rq_frame_header *)rq_at(&publisher->segment, position))->sequence;
+}
+
+/* 0, and where the tap begins. */
+static int find_place(const struct rq_publisher *publisher, struct rq_join *join) {
+    const struct rq_segment *segment = &publisher->segment;
+    struct rq_start begin = {.position = join->position};
+    uint64_t lag_bytes = publisher->tail - join->position;
+    join->origin_sequence =
+        publisher->is_fresh
+            ? 0
+            : atomic_load_explicit(&publisher->live->origin_sequence, memory_order_relaxed);
+    if (join->position == 0) {
+        rq_find_start(publisher, join->is_held ? join->start : RQ_START_LIVE, join->start_value,
+                      &begin);
+    } else if (!is_frame(publisher, join->position)) {
+        return -EINVAL;
+    } else if (lag_bytes > rq_room_bytes(segment)) {
+        /* Gone, and so far that every reader there knows itself lapped. Who READs goes on where our
+         * index says. */
+        rq_find_start(publisher, join->is_held ? RQ_START_OLDEST : RQ_START_LIVE, 0, &begin);
+    } else if (lag_bytes > segment->capacity_bytes / 2 && !join->is_held) {
+        return -ESTALE;
+    }
+    join->position = begin.position;
+    join->deliver_sequence = begin.sequence;
+    join->sequence = sequence_at(publisher, begin.position);
+    return 0;
+}
+
+/* Under the publish lock. */
+static int join_at(struct rq_publisher *publisher, struct rq_tap *tap, uint64_t position,
+                   uint64_t cursor) {
+    if (publisher->tap_count == RQ_TAPS_MAX) return -ENOSPC;
+    atomic_store_explicit(&tap->flushed_bytes, position, memory_order_relaxed);
+    if (cursor == 0 || cursor > position) cursor = position;
+    atomic_store_explicit(&tap->cursor_bytes, cursor, memory_order_relaxed);
+    tap->moved_ticks = rq_now_ticks();
+    tap->cursor_seen = cursor;
+    publisher->taps[publisher->tap_count++] = tap;
+    if (!RQ_MUTATED(TAP_LIMIT_KEPT)) publisher->gate_limit_bytes = 0; /* ask at the next frame */
+    return 0;
+}
+
+int rq_publisher_add_tap(struct rq_publisher *publisher, struct rq_tap *tap, struct rq_join *join) {
+    rq_publisher_lock(publisher);
+    int error = rq_handle_is_closing(&publisher->handle) ? -ESHUTDOWN : find_place(publisher, join);
+    if (error == 0 && join->is_held && !publisher->segment.is_reliable)
+        atomic_store_explicit(&tap->flushed_bytes, RQ_TAP_GONE, memory_order_relaxed);
+    else if (error == 0)
+        error = join_at(publisher, tap, join->position, join->cursor);
+    rq_publisher_unlock(publisher);
+    return error;
+}
+
+int rq_publisher_begin_tap(struct rq_publisher *publisher, struct rq_tap *tap, uint64_t position,
+                           uint64_t cursor, uint64_t *sequence_out) {
     const struct rq_segment *segment = &publisher->segment;
     int error = 0;
     rq_publisher_lock(publisher);
-    uint64_t tail = publisher->tail, lag_bytes = tail - *position;
-    const struct rq_frame_header *header =
-        (const struct rq_frame_header *)rq_at(segment, *position);
-    *sequence_out = publisher->is_fresh ? 0 : publisher->next_sequence;
-    if (rq_handle_is_closing(&publisher->handle)) {
-        error = -ESHUTDOWN;
-    } else if (publisher->tap_count == RQ_TAPS_MAX) {
-        error = -ENOSPC;
-    } else if (*position == 0 || lag_bytes == 0) {
-        *position = tail;
-    } else if (*position > tail || *position < segment->capacity_bytes ||
-               *position % RQ_FRAME_ALIGN_BYTES != 0) {
+    uint64_t held = atomic_load_explicit(&tap->flushed_bytes, memory_order_relaxed);
+    uint64_t lag_bytes = publisher->tail - position;
+    if (!is_frame(publisher, position)) {
         error = -EINVAL;
-    } else if (lag_bytes > rq_room_bytes(segment)) {
-        *position = tail; /* gone, and so far that every reader there knows itself lapped */
+    } else if (held != RQ_TAP_GONE) { /* reliable: a member since it was added */
+        if (position < held) error = -EINVAL;
+        if (cursor > position) cursor = position;
+        if (error == 0) {
+            atomic_store_explicit(&tap->flushed_bytes, position, memory_order_relaxed);
+            if (cursor > atomic_load_explicit(&tap->cursor_bytes, memory_order_relaxed))
+                atomic_store_explicit(&tap->cursor_bytes, cursor, memory_order_relaxed);
+        }
     } else if (lag_bytes > segment->capacity_bytes / 2) {
         error = -ESTALE;
-    } else if (header->position != *position) {
-        error = -EINVAL; /* inside a frame */
     } else {
-        *sequence_out = header->sequence;
+        error = rq_handle_is_closing(&publisher->handle) && lag_bytes == 0
+                    ? -ESHUTDOWN
+                    : join_at(publisher, tap, position, cursor);
     }
-    if (error == 0) {
-        atomic_store_explicit(&tap->flushed_bytes, *position, memory_order_relaxed);
-        if (cursor == 0 || cursor > *position) cursor = *position;
-        atomic_store_explicit(&tap->cursor_bytes, cursor, memory_order_relaxed);
-        tap->moved_ticks = rq_now_ticks();
-        tap->cursor_seen = cursor;
-        publisher->taps[publisher->tap_count++] = tap;
-        if (!RQ_MUTATED(TAP_LIMIT_KEPT))
-            publisher->gate_limit_bytes = 0; /* ask at the next frame */
-    }
+    if (error == 0) *sequence_out = sequence_at(publisher, position);
     rq_publisher_unlock(publisher);
     return error;
 }

@@ -25,6 +25,13 @@ class TailMode(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     TAIL_MODE_UNKNOWN: _ClassVar[TailMode]
     TAIL_MODE_WRITE: _ClassVar[TailMode]
     TAIL_MODE_IMM: _ClassVar[TailMode]
+
+class Start(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    START_LIVE: _ClassVar[Start]
+    START_OLDEST: _ClassVar[Start]
+    START_SEQUENCE: _ClassVar[Start]
+    START_TIME: _ClassVar[Start]
 LINK_LAYER_UNKNOWN: LinkLayer
 LINK_LAYER_INFINIBAND: LinkLayer
 LINK_LAYER_ETHERNET: LinkLayer
@@ -35,6 +42,10 @@ GID_KIND_ROCE_V2: GidKind
 TAIL_MODE_UNKNOWN: TailMode
 TAIL_MODE_WRITE: TailMode
 TAIL_MODE_IMM: TailMode
+START_LIVE: Start
+START_OLDEST: Start
+START_SEQUENCE: Start
+START_TIME: Start
 
 class Version(_message.Message):
     __slots__ = ("major", "minor", "release")
@@ -179,7 +190,7 @@ class Ring(_message.Message):
     def __init__(self, data_address: _Optional[int] = ..., data_key: _Optional[int] = ..., live_address: _Optional[int] = ..., live_key: _Optional[int] = ...) -> None: ...
 
 class LinkRequest(_message.Message):
-    __slots__ = ("stream", "subscription", "generation", "epoch", "position", "cursor", "tail_mode", "credit_count", "replica", "pair")
+    __slots__ = ("stream", "subscription", "generation", "epoch", "position", "cursor", "tail_mode", "credit_count", "replica", "pair", "start", "start_value", "is_held")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -190,6 +201,9 @@ class LinkRequest(_message.Message):
     CREDIT_COUNT_FIELD_NUMBER: _ClassVar[int]
     REPLICA_FIELD_NUMBER: _ClassVar[int]
     PAIR_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
+    START_VALUE_FIELD_NUMBER: _ClassVar[int]
+    IS_HELD_FIELD_NUMBER: _ClassVar[int]
     stream: str
     subscription: bytes
     generation: int
@@ -200,17 +214,26 @@ class LinkRequest(_message.Message):
     credit_count: int
     replica: Ring
     pair: PairAttributes
-    def __init__(self, stream: _Optional[str] = ..., subscription: _Optional[bytes] = ..., generation: _Optional[int] = ..., epoch: _Optional[int] = ..., position: _Optional[int] = ..., cursor: _Optional[int] = ..., tail_mode: _Optional[_Union[TailMode, str]] = ..., credit_count: _Optional[int] = ..., replica: _Optional[_Union[Ring, _Mapping]] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ...) -> None: ...
+    start: Start
+    start_value: int
+    is_held: bool
+    def __init__(self, stream: _Optional[str] = ..., subscription: _Optional[bytes] = ..., generation: _Optional[int] = ..., epoch: _Optional[int] = ..., position: _Optional[int] = ..., cursor: _Optional[int] = ..., tail_mode: _Optional[_Union[TailMode, str]] = ..., credit_count: _Optional[int] = ..., replica: _Optional[_Union[Ring, _Mapping]] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[_Union[Start, str]] = ..., start_value: _Optional[int] = ..., is_held: _Optional[bool] = ...) -> None: ...
 
 class LinkReply(_message.Message):
-    __slots__ = ("pair", "start", "sequence")
+    __slots__ = ("pair", "start", "sequence", "deliver_sequence", "origin_sequence", "ring")
     PAIR_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    DELIVER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    ORIGIN_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
+    RING_FIELD_NUMBER: _ClassVar[int]
     pair: PairAttributes
     start: int
     sequence: int
-    def __init__(self, pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
+    deliver_sequence: int
+    origin_sequence: int
+    ring: Ring
+    def __init__(self, pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[int] = ..., sequence: _Optional[int] = ..., deliver_sequence: _Optional[int] = ..., origin_sequence: _Optional[int] = ..., ring: _Optional[_Union[Ring, _Mapping]] = ...) -> None: ...
 
 class ConnectRequest(_message.Message):
     __slots__ = ("version", "challenge", "pair", "regions", "probe_address", "probe_key", "link")
@@ -275,6 +298,22 @@ class ConfirmReply(_message.Message):
     written: bytes
     read: bytes
     def __init__(self, write_arrived: _Optional[bool] = ..., read_arrived: _Optional[bool] = ..., written: _Optional[bytes] = ..., read: _Optional[bytes] = ...) -> None: ...
+
+class BeginRequest(_message.Message):
+    __slots__ = ("session", "position", "cursor")
+    SESSION_FIELD_NUMBER: _ClassVar[int]
+    POSITION_FIELD_NUMBER: _ClassVar[int]
+    CURSOR_FIELD_NUMBER: _ClassVar[int]
+    session: bytes
+    position: int
+    cursor: int
+    def __init__(self, session: _Optional[bytes] = ..., position: _Optional[int] = ..., cursor: _Optional[int] = ...) -> None: ...
+
+class BeginReply(_message.Message):
+    __slots__ = ("has_begun",)
+    HAS_BEGUN_FIELD_NUMBER: _ClassVar[int]
+    has_begun: bool
+    def __init__(self, has_begun: _Optional[bool] = ...) -> None: ...
 
 class DisconnectRequest(_message.Message):
     __slots__ = ("session",)

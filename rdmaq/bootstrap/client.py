@@ -9,6 +9,7 @@ from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap import extra, wire
 from rdmaq.bootstrap.credentials import Credentials, check_allowed
 from rdmaq.bootstrap.messages import MAJOR, ConnectAsk, ConnectGrant, Description, Probed, Proof
+from rdmaq.bootstrap.wire_link import begin_request
 from rdmaq.errors import (
     AuthenticationError,
     BootstrapError,
@@ -133,6 +134,18 @@ class Client:
             _CONNECT_SECONDS_MAX,
         )
         return wire.proof_from(reply)
+
+    def begin(self, session: bytes, position: int, cursor: int) -> bool:
+        """Has the session's link begin at `position`; may be called again until it is answered.
+
+        False: that is too far behind, and nothing happened.
+
+        Raises:
+            BootstrapError: the link or the session has ended.
+            PeerNotFound: no answer in time; whether it began is unknown.
+        """
+        request = begin_request(session, position, cursor)
+        return bool(self._call("Begin", request, pb.BeginReply).has_begun)
 
     def disconnect(self, session: bytes) -> None:
         """Ends the session: its keys no longer work when this returns."""

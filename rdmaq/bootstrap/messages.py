@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Protocol
 
-MAJOR, MINOR = 1, 2
+MAJOR, MINOR = 1, 3
 TRANSPORTS = ("shm", "verbs")
 LINK_LAYERS = ("InfiniBand", "Ethernet")
 GID_KINDS = ("InfiniBand", "RoCE v1", "RoCE v2")
@@ -13,6 +13,8 @@ GID_KINDS = ("InfiniBand", "RoCE v1", "RoCE v2")
 PROBE_BYTES, NONCE_BYTES = 8192, 16
 #: How a replica's tail moves: by a WRITE of its own, or by its CPU after a WRITE_WITH_IMM.
 TAIL_MODES = ("write", "imm")
+#: Where a subscription begins.
+STARTS = ("live", "oldest", "sequence", "time")
 SUBSCRIPTION_BYTES = 16
 CREDITS_MAX = 256
 
@@ -196,6 +198,9 @@ class LinkAsk:
         credit_count: receives that the subscriber posts before Confirm; 0 with "write".
         replica: open to WRITEs, its live words to READs, too.
         pair: the subscriber's, that the replica is written through.
+        start: one of `STARTS`, for a new replica.
+        start_value: the sequence, or the time in ns since 1970.
+        is_held: what was published before is READ first; `Backend.begin` starts the link.
     """
 
     stream: str
@@ -208,21 +213,30 @@ class LinkAsk:
     credit_count: int
     replica: RingKeys
     pair: PairAttributes
+    start: str = "live"
+    start_value: int = 0
+    is_held: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkGrant:
-    """The link; it writes nothing before Confirm.
+    """The link; it writes nothing before Confirm, and if it is held nothing before Begin.
 
     Attributes:
         pair: the publisher's.
         start: where it begins: the replica's tail is put there before Confirm.
         sequence: of the message there; 0: the stream has none yet.
+        deliver_sequence: of the first message that was asked for; 0: the stream's first.
+        origin_sequence: of the stream's first message; 0: it has none yet.
+        ring: the publisher's own, of a link that is held: open to READs by the session's pair.
     """
 
     pair: PairAttributes
     start: int
     sequence: int
+    deliver_sequence: int = 0
+    origin_sequence: int = 0
+    ring: RingKeys | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -274,6 +288,12 @@ class Backend(Protocol):
         """Compares the caller's proof with what its probe left here, then probes the other way.
 
         Returns what arrived, the caller's and ours taken together, and our own proof.
+        """
+
+    def begin(self, session: bytes, position: int, cursor: int, /) -> bool:
+        """Starts the session's link, that is held, at `position`, where its replica's tail stands.
+
+        False: that is too far behind. Raises `Refusal`.
         """
 
     def disconnect(self, session: bytes, /) -> None:

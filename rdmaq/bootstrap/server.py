@@ -13,6 +13,7 @@ from rdmaq.bootstrap import extra, wire
 from rdmaq.bootstrap.credentials import Credentials, check_allowed
 from rdmaq.bootstrap.messages import MAJOR, AbsenceRefusal, AccessRefusal, Backend, Refusal
 from rdmaq.bootstrap.sessions import SessionLimits, Sessions
+from rdmaq.bootstrap.wire_link import begin_in
 from rdmaq.errors import AddressInUse, BootstrapError
 
 _log = logging.getLogger("rdmaq")
@@ -151,6 +152,7 @@ class Server:
             "Describe": (pb.DescribeRequest, self._describe),
             "Connect": (pb.ConnectRequest, self._connect),
             "Confirm": (pb.ConfirmRequest, self._confirm),
+            "Begin": (pb.BeginRequest, self._begin),
             "Disconnect": (pb.DisconnectRequest, self._disconnect),
         }
         return grpc.method_handlers_generic_handler(
@@ -228,6 +230,12 @@ class Server:
         else:
             self.sessions.end(request.session)
         return wire.confirm_reply(probed, own_proof)
+
+    def _begin(self, request: pb.BeginRequest, caller: str) -> pb.BeginReply:
+        position, cursor = begin_in(request)
+        self.sessions.check(request.session, caller, half_open=False)
+        has_begun = self._backend.begin(request.session, position, cursor)
+        return pb.BeginReply(has_begun=has_begun)
 
     def _disconnect(self, request: pb.DisconnectRequest, caller: str) -> pb.DisconnectReply:
         self.sessions.check(request.session, caller, half_open=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap.messages import (
     CREDITS_MAX,
+    STARTS,
     SUBSCRIPTION_BYTES,
     TAIL_MODES,
     LinkAsk,
@@ -17,6 +18,7 @@ from rdmaq.bootstrap.wire_pair import name_in, need, pair_in, pair_out
 # that no sum of them runs over.
 _ALIGN_BYTES = 32
 _POSITION_END = _SEQUENCE_END = 1 << 62
+_START_VALUE_END = 1 << 63
 _RING_BYTES_MAX = 1 << 40
 _LIVE_BYTES_MAX = 1 << 36
 
@@ -63,6 +65,9 @@ def link_out(link: LinkAsk) -> pb.LinkRequest:
         credit_count=link.credit_count,
         replica=_ring_out(link.replica),
         pair=pair_out(link.pair),
+        start=STARTS.index(link.start),  # type: ignore[arg-type]
+        start_value=link.start_value,
+        is_held=link.is_held,
     )
 
 
@@ -79,6 +84,9 @@ def link_in(link: pb.LinkRequest) -> LinkAsk:
         "its receives for tails are impossible",
     )
     need(link.cursor <= link.position, "its readers are ahead of its tail")
+    need(0 <= link.start < len(STARTS), "where it is to begin is unknown")
+    need(link.start_value < _START_VALUE_END, "where it is to begin is impossible")
+    need(link.is_held or link.start == 0, "it asks for what was before, and not to READ it")
     pair = pair_in(link.pair)
     need(pair.receives == 0, "it has receives posted that no tail is for")
     return LinkAsk(
@@ -92,6 +100,9 @@ def link_in(link: pb.LinkRequest) -> LinkAsk:
         credit_count=receives,
         replica=_ring_in(link.replica),
         pair=pair,
+        start=STARTS[link.start],
+        start_value=link.start_value,
+        is_held=link.is_held,
     )
 
 
@@ -101,6 +112,9 @@ def link_grant_out(link: LinkGrant) -> pb.LinkReply:
         pair=pair_out(link.pair),
         start=link.start,
         sequence=link.sequence,
+        deliver_sequence=link.deliver_sequence,
+        origin_sequence=link.origin_sequence,
+        ring=None if link.ring is None else _ring_out(link.ring),
     )
 
 
@@ -108,9 +122,31 @@ def link_grant_in(link: pb.LinkReply, ask: LinkAsk) -> LinkGrant:
     """A node's half, checked against what was asked."""
     need(link.start > 0, "its link begins nowhere")
     need(link.start >= ask.position, "its link begins below what is here already")
-    need(link.sequence < _SEQUENCE_END, "its sequence is impossible")
+    for sequence in (link.sequence, link.deliver_sequence, link.origin_sequence):
+        need(sequence < _SEQUENCE_END, "its sequence is impossible")
+    need(
+        link.HasField("ring") == ask.is_held,
+        "it does not open its ring to READs: its release is older than this one, run the same on "
+        "both sides"
+        if ask.is_held
+        else "it opens its ring, and nobody asked for that",
+    )
     return LinkGrant(
         pair=pair_in(link.pair),
         start=_position(link.start),
         sequence=link.sequence,
+        deliver_sequence=link.deliver_sequence,
+        origin_sequence=link.origin_sequence,
+        ring=_ring_in(link.ring) if ask.is_held else None,
     )
+
+
+def begin_request(session: bytes, position: int, cursor: int) -> pb.BeginRequest:
+    """The subscriber's."""
+    return pb.BeginRequest(session=session, position=position, cursor=cursor)
+
+
+def begin_in(request: pb.BeginRequest) -> tuple[int, int]:
+    """Position and cursor, checked. The session is the server's business."""
+    need(0 < request.cursor <= request.position, "its readers are nowhere, or ahead of its tail")
+    return _position(request.position), _position(request.cursor)

@@ -73,6 +73,9 @@ class Caller(Protocol):
     def confirm(self, session: bytes, probed: Probed, proof: Proof) -> tuple[Probed, Proof]:
         """The node's probe."""
 
+    def begin(self, session: bytes, position: int, cursor: int) -> bool:
+        """Starts a link that is held."""
+
     def disconnect(self, session: bytes) -> None:
         """Ends it at the node."""
 
@@ -239,6 +242,25 @@ class CallingSession(Handle):
         except RdmaqError:
             return False
         return True
+
+    def rest(self) -> None:
+        """Waits until nothing of `beat` is in flight any more.
+
+        Raises:
+            OperationFailed: the node's NIC does not answer.
+        """
+        beat, self._beat = self._beat, None
+        if beat is not None:
+            beat.wait()
+
+    def caller(self, seconds: float) -> Caller:
+        """A client of the node's bootstrap, whose calls take so long at most; to be closed."""
+        return self._call(seconds)
+
+    @property
+    def name(self) -> bytes:
+        """What the node knows it by."""
+        return self._name
 
     def ping(self) -> float:
         """A WRITE to the node's memory and a READ of it; returns the seconds of both together.

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 
 from rdmaq.bootstrap.messages import AbsenceRefusal, LinkAsk, Refusal
 from rdmaq.sessions.link_settings import LinkSettings
+from rdmaq.sessions.opened_ring import Ring
 from rdmaq.sessions.served_link import ServedLink
 
 if TYPE_CHECKING:
     from rdmaq.stream.publisher import Publisher
     from rdmaq.verbs.domain import Domain
-    from rdmaq.verbs.memory import Memory
+    from rdmaq.verbs.pair import Pair
 
 _LOOK_SECONDS = 0.001
 # A subscriber whose link failed asks for the next one within so long, or it has given up.
@@ -44,14 +45,16 @@ class Links:
         self._lock = threading.Lock()
         self._links: dict[bytes, ServedLink] = {}
         self._newest: OrderedDict[bytes, int] = OrderedDict()
-        self._rings: dict[Domain, Memory] = {}
+        self._rings: dict[Domain, Ring] = {}
         self._expected: dict[bytes, float] = {}  # whose link failed, and since when
         self._is_closed = False
 
     def open(
-        self, publisher: Publisher, domain: Domain, ask: LinkAsk, tell: Callable[[], bool]
+        self, publisher: Publisher, session_pair: Pair, ask: LinkAsk, tell: Callable[[], bool]
     ) -> ServedLink:
         """Makes the link that a subscriber asks for; `tell` tells him that it has failed.
+
+        What the subscriber READs before, it reads by the session's pair.
 
         Raises:
             Refusal: the stream is another incarnation, or a newer link was asked for before.
@@ -80,18 +83,16 @@ class Links:
             older = self._links.pop(ask.subscription, None)
             if older is not None:
                 older.close()
-            ring = self._ring(publisher, domain)
-            link = ServedLink(publisher, domain, ring, ask, LinkSettings(), tell)
+            ring = self._ring(publisher, session_pair.domain)
+            link = ServedLink(publisher, session_pair, ring, ask, LinkSettings(), tell)
             self._links[ask.subscription] = link
             return link
 
-    def _ring(self, publisher: Publisher, domain: Domain) -> Memory:
+    def _ring(self, publisher: Publisher, domain: Domain) -> Ring:
         self._rings = {where: ring for where, ring in self._rings.items() if not ring.closed}
         ring = self._rings.get(domain)
         if ring is None:
-            segment = publisher.segment
-            data = segment.view[: segment.description.capacity_bytes]
-            ring = self._rings[domain] = domain.register(data)
+            ring = self._rings[domain] = Ring(publisher, domain)
         return ring
 
     def end(self, link: ServedLink) -> None:

@@ -14,21 +14,23 @@ from typing import TYPE_CHECKING, Any
 from rdmaq import errors
 from rdmaq._fast import ffi, lib
 from rdmaq.bootstrap.messages import (
+    STARTS,
     SUBSCRIPTION_BYTES,
     Description,
     LinkAsk,
     LinkGrant,
-    StreamOffer,
+    RingKeys,
 )
 from rdmaq.sessions import attributes
+from rdmaq.sessions.backfill import Counts
 from rdmaq.sessions.calling import Caller, CallingSession, Outlet, dial
 from rdmaq.sessions.link_settings import LinkSettings
 from rdmaq.sessions.minder import MINDER
 from rdmaq.sessions.probe import Farewell
+from rdmaq.sessions.remote_cursor import RemoteCursor
+from rdmaq.sessions.replay import Replay
 from rdmaq.sessions.replica import Replica
-from rdmaq.stream import refusals
-from rdmaq.stream import schema as schemas
-from rdmaq.stream.cursor import Cursor
+from rdmaq.sessions.wanted import wanted
 from rdmaq.verbs.constants import Access
 
 if TYPE_CHECKING:
@@ -41,31 +43,10 @@ _RESUME_SECONDS = 10.0
 _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.02, 1.0
 _CLOSE_SECONDS_MAX = 2.0
 _CLOSED = "its node was closed, or ended the connection"
+_OVER = (Farewell.CLOSED, Farewell.REVOKED)
 _UNREACHABLE = (
     "its node's NIC does not answer any more: the host, its port or the way there is down"
 )
-
-
-class RemoteCursor(Cursor):
-    """Reads a replica; closing it ends the link and all that belongs to it."""
-
-    transport = "verbs"
-    remote: Remote
-
-    @property
-    def obituary(self) -> str:
-        """Why nothing comes any more, in words."""
-        return self.remote.obituary
-
-    def take_news(self) -> list[tuple[str, str, int]]:
-        """What became of the link since the last call."""
-        news, self.remote.news = self.remote.news, []
-        return news
-
-    def close(self) -> None:
-        """As `Cursor.close`; when it returns nothing of the subscription is left on the device."""
-        super().close()
-        self.remote.close()
 
 
 class Remote:
@@ -82,6 +63,7 @@ class Remote:
     Attributes:
         obituary: why nothing comes any more, in words.
         news: kind, words and time (ns since 1970) of each change of the link.
+        counts: of links, and of what was READ.
     """
 
     def __init__(
@@ -95,6 +77,7 @@ class Remote:
     ) -> None:
         self.obituary = _CLOSED
         self.news: list[tuple[str, str, int]] = []
+        self.counts = Counts()
         self._call, self._outlet, self._request = call, outlet, request
         self._wait_mode, self._settings = wait_mode, settings
         self._session_settings = session_settings
@@ -102,14 +85,18 @@ class Remote:
         self._generation = 0
         self._tail_mode = settings.tail_mode(outlet.device.port.device)
         self._lock = threading.Lock()
-        self._is_closed = self._is_lost = False
+        self._is_closed = self._is_lost = self._is_let_go_due = False
         self._replica: Replica | None = None
         self._pair: Pair | None = None
         self._session: CallingSession | None = None
         self._cursor: RemoteCursor | None = None  # until it is handed out: it keeps us, not we it
         self._slot = -1
         self._sock: socket.socket | None = None  # our end of the reader's
-        self._resuming: threading.Thread | None = None
+        # What was missed is READ before a link carries: of the first one what `start` asks for.
+        self._is_held = request["start"] != lib.RQ_START_LIVE
+        self._ring: RingKeys | None = None  # the publisher's, while the link is held
+        self._replay: Replay | None = None
+        self._working: threading.Thread | None = None  # which reads, or asks for the next link
         outlet.hold()
 
     def connect(self) -> RemoteCursor:
@@ -118,7 +105,6 @@ class Remote:
         Raises:
             StreamNotFound, SchemaMismatch, SegmentError, CapacityError: there is no such stream, or
                 no replica of it can be made here.
-            UnsupportedTransport: messages are asked for that were published before.
             RdmaqError: else as `sessions.calling.dial`. Nothing is left.
         """
         try:
@@ -132,6 +118,10 @@ class Remote:
         cursor, self._cursor = self._cursor, None
         assert cursor is not None
         assert self._sock is not None
+        if self._ring is None:
+            self.counts.links += 1
+        else:
+            self._begin_work("its first link was not had")
         MINDER.add(self._sock, self)
         return cursor
 
@@ -143,7 +133,7 @@ class Remote:
 
     def ask(self, description: Description) -> LinkAsk:
         """A replica of the stream, if there is none yet, and the pair that writes it."""
-        offer = _found(description, self._request)
+        offer = wanted(description, self._request)
         domain, settings = self._outlet.domain, self._settings
         if self._replica is None:
             self._replica = Replica(domain, offer, settings.silent_seconds)
@@ -158,7 +148,7 @@ class Remote:
             remote=Access.REMOTE_READ | Access.REMOTE_WRITE,
             is_lent=True,
         )
-        tail = self._replica.tail_bytes
+        tail, request = self._replica.tail_bytes, self._request
         return LinkAsk(
             stream=offer.name,
             subscription=self._subscription,
@@ -170,46 +160,57 @@ class Remote:
             credit_count=settings.credits if self._tail_mode == "imm" else 0,
             replica=self._replica.keys,
             pair=attributes.to_message(self._pair),
+            start="live" if tail else STARTS[request["start"]],
+            start_value=0 if tail else request["start_value"],
+            is_held=self._is_held,
         )
 
     def granted(self, grant: LinkGrant) -> None:
         """Puts the replica where the link will begin; admits the reader there, if it is the first.
 
         Raises:
-            UnsupportedTransport: messages are asked for that were published before.
             SegmentError: no link can begin there.
         """
+        replica = self._replica
+        assert replica is not None
+        assert self._pair is not None
+        self._pair.connect(attributes.to_address(grant.pair))
+        is_first, self._ring = self._sock is None, grant.ring
+        if is_first:
+            origin, generation = grant.origin_sequence, self._generation
+            replica.open(grant.start, grant.sequence, origin, generation)
+        elif grant.ring is None:
+            replica.restart(self._generation, grant.start, grant.sequence)
+        else:  # the backfill finds out where it goes on
+            replica.restart(self._generation, replica.tail_bytes, 0)
+        if grant.ring is None:
+            self._attach()
+        if is_first:
+            self._cursor = self._admitted(replica, grant.deliver_sequence)
+
+    def _attach(self) -> None:
+        """The link may write the replica from now on."""
         assert self._replica is not None
         assert self._pair is not None
-        kind, value = self._request["start"], self._request["start_value"]
-        self._pair.connect(attributes.to_address(grant.pair))
-        is_first = self._sock is None
-        if is_first:
-            _check_start(self._request["stream"], kind, value, grant.sequence)
-            self._replica.open(grant.start, grant.sequence, self._generation)
-        else:
-            self._replica.restart(self._generation, grant.start, grant.sequence)
         is_imm = self._tail_mode == "imm"
         self._replica.attach(
             self._outlet.keeper(),
             self._pair.lend() if is_imm else ffi.NULL,
             self._settings.credits if is_imm else 0,
         )
-        if is_first:
-            self._cursor = self._admitted(self._replica, kind, value)
 
-    def _admitted(self, replica: Replica, kind: int, value: int) -> RemoteCursor:
+    def _admitted(self, replica: Replica, sequence: int) -> RemoteCursor:
+        kind, value = self._request["start"], self._request["start_value"]
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._sock.setblocking(False)
         try:
-            control_fd, reader = replica.admit(kind, value, self._sock)
-            self._slot = reader[0]
+            control_fd, self._slot, position = replica.admit(self._sock)
             try:
                 cursor = RemoteCursor(
                     replica.segment,
                     replica.dtype,
                     control_fd,
-                    reader,
+                    (self._slot, position, sequence),
                     deliver_from=value if kind == lib.RQ_START_SEQUENCE else 0,
                     deliver_from_ns=value if kind == lib.RQ_START_WALL_NS else 0,
                     sock=theirs,
@@ -234,14 +235,14 @@ class Remote:
         """Is the publisher there? What has come is delivered before the reader is told."""
         with self._lock:
             session = self._session
-            if self._is_closed or self._is_lost or self._resuming is not None:
+            if self._is_closed or self._is_lost or self._working is not None:
                 return
             assert self._replica is not None
             assert session is not None
             state, farewell = self._replica.state(), session.farewell
             if state == lib.RQ_REPLICA_ENDED:
                 return
-            if farewell in (Farewell.CLOSED, Farewell.REVOKED):
+            if farewell in _OVER:
                 self._lose(_CLOSED)
             elif farewell == Farewell.LINK_ENDED:
                 self._resume("the publisher ended it: we lag, or its retries are used up")
@@ -264,58 +265,104 @@ class Remote:
 
     def _resume(self, why: str) -> None:
         """Begins to connect anew, in a thread of its own; under the lock."""
-        self.news.append(("link_down", why, time.time_ns()))
-        self._resuming = threading.Thread(
-            target=self._resumed, args=(why,), name="rdmaq-resume", daemon=True
-        )
-        self._resuming.start()
+        self._tell("link_down", why)
+        self._is_let_go_due = True
+        self._begin_work(why)
 
-    def _resumed(self, why: str) -> None:
-        """The thread: takes the old link down, then asks for the next one, ever more patiently."""
+    def _tell(self, kind: str, words: str) -> None:
+        self.news.append((kind, words, time.time_ns()))
+
+    # ---- getting to a link that carries (a thread of its own) ----
+
+    def _begin_work(self, why: str) -> None:
+        self._working = threading.Thread(
+            target=self._work, args=(why,), name="rdmaq-resume", daemon=True
+        )
+        self._working.start()
+
+    def _work(self, why: str) -> None:
+        """Asks for a link, ever more patiently, and READs what it will not bring."""
         deadline = time.monotonic() + _RESUME_SECONDS
         pause = _PAUSE_SECONDS
-        with self._lock:
-            self._let_go()
-        while self._is_wanted():
+        if self._is_let_go_due:
+            with self._lock:
+                self._let_go()
+        while not self._is_closed:
             try:
-                session = self._dialled()
+                session = self._session
+                if session is None:
+                    session = self._dialled()
+                    self._session = session
+                if self._ring is not None:
+                    self._fill(session, self._ring)
             except errors.StreamNotFound as error:
                 why = f"{error}"
                 break
             except Exception as error:  # else nobody would ever ask again, nor tell the reader
                 if not isinstance(error, errors.RdmaqError):
                     _log.exception("a link could not be asked for")
+                if self._replay is not None and self._replay.has_progressed:
+                    deadline, pause = time.monotonic() + _RESUME_SECONDS, _PAUSE_SECONDS
+                if self._session is not None:
+                    self._tell("link_down", f"{error}")
                 with self._lock:
+                    is_over = self._session is not None and self._session.farewell in _OVER
                     self._let_go()
-                if time.monotonic() >= deadline:
-                    why = f"its link cannot be had again: {error}"
+                why = _CLOSED if is_over else f"its link cannot be had again: {error}"
+                if is_over or time.monotonic() >= deadline:
                     break
                 time.sleep(pause)
                 pause = min(2 * pause, _PAUSE_SECONDS_MAX)
                 continue
-            with self._lock:
-                self._session, self._resuming = session, None
-                self.news.append(("linked", f"link {self._generation}", time.time_ns()))
-                if not self._is_wanted():
-                    self._take_down()
+            self._carried()
             return
         with self._lock:
-            self._resuming = None
+            self._working = None
             self._let_go()
             self._lose(why)
             if self._is_closed:
                 self._take_down()
 
-    def _is_wanted(self) -> bool:
-        return not self._is_closed
+    def _fill(self, session: CallingSession, ring: RingKeys) -> None:
+        """READs until the link carries."""
+        assert self._replica is not None
+        self._replay = Replay(
+            session,
+            self._replica,
+            ring,
+            attach=self._attach,
+            counts=self.counts,
+            tell=self._tell,
+            is_reliable=self._replica.is_reliable,
+        )
+        if self._is_closed:
+            self._replay.cancel()
+        self._replay.run()
+
+    def _carried(self) -> None:
+        """A link carries now, or the end of the stream is here."""
+        with self._lock:
+            self._working = self._replay = None
+            self.counts.links += 1
+            if self._generation > 1:
+                self._tell("linked", f"link {self._generation}")
+            if self._ring is not None:
+                self._tell("live", "what was published before is here")
+            self._ring, self._is_held = None, False
+            if self._is_closed:
+                self._take_down()
 
     # ---- the end ----
 
     def _let_go(self) -> None:
         """The link: the node is told, its queue pair destroyed, then nothing arrives any more."""
+        self._is_let_go_due = False
         session, self._session = self._session, None
         if session is not None:
             session.close()
+        replay, self._replay = self._replay, None
+        if replay is not None:
+            replay.close()
         pair, self._pair = self._pair, None
         if pair is not None:
             lent = None if pair.closed else pair.lend()
@@ -343,38 +390,10 @@ class Remote:
             if self._sock is not None:
                 MINDER.remove(self._sock)
                 self._sock.close()
-            resuming = self._resuming
-            if resuming is None:
+            working, replay = self._working, self._replay
+            if working is None:
                 self._take_down()
-        if resuming is not None:
-            resuming.join(_CLOSE_SECONDS_MAX)
-
-
-def _found(description: Description, request: dict[str, Any]) -> StreamOffer:
-    """The stream that is asked for, as offered."""
-    name = request["stream"]
-    offer = next((stream for stream in description.streams if stream.name == name), None)
-    if offer is None:
-        host = description.identity.hostname
-        raise refusals.no_such_stream(name, host, [stream.name for stream in description.streams])
-    if offer.guard_bytes == 0:
-        raise errors.UnsupportedTransport(
-            f"stream {name!r} does not leave its host: its node's release "
-            f"({description.release or 'unknown'}) is older than this one; run the same on both"
-        )
-    if (wanted := request.get("schema")) is not None and wanted != offer.schema:
-        actual = schemas.from_text(offer.schema) if offer.schema else None
-        schemas.check_wanted(wanted, actual, name)
-    return offer
-
-
-def _check_start(name: str, kind: int, value: int, sequence: int) -> None:
-    """What was published before the link began is not here."""
-    is_all_to_come = sequence == 0 or kind == lib.RQ_START_LIVE
-    if is_all_to_come or (kind == lib.RQ_START_SEQUENCE and value >= sequence):
-        return
-    raise errors.UnsupportedTransport(
-        f"stream {name!r} cannot be read from before now over verbs: this release does not fetch "
-        f"what was published before message {sequence}; subscribe with start='live' (or "
-        f"start={sequence} or later), or in a process of the node's host"
-    )
+        if replay is not None:
+            replay.cancel()
+        if working is not None:
+            working.join(_CLOSE_SECONDS_MAX)

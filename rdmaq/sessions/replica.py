@@ -16,6 +16,7 @@ from rdmaq.verbs.constants import Access
 
 if TYPE_CHECKING:
     from rdmaq.verbs.domain import Domain
+    from rdmaq.verbs.memory import Memory
 
 
 class Replica:
@@ -30,7 +31,7 @@ class Replica:
         segment: read-only, for readers.
         dtype: of the records, or None.
         epoch: of the stream.
-        tail_bytes: how far it was written when the last link ended; 0: there was none.
+        is_reliable: its publisher waits for readers.
 
     Raises:
         CapacityError: no ring can be as it is described, or there is no memory for it.
@@ -42,10 +43,10 @@ class Replica:
         text = offer.schema
         self.dtype = schemas.from_text(text) if text else None
         self.epoch = offer.epoch
+        self.is_reliable = offer.is_reliable
         self._silent_ns = int(silent_seconds * 1e9)
         self._handle: Any = None
         self._is_attached = False
-        self.tail_bytes = 0
         self._own, fd = segments.create(
             offer.name,
             text,
@@ -85,14 +86,21 @@ class Replica:
             live_key=self._live.rkey,
         )
 
-    def open(self, start: int, sequence: int, generation: int) -> None:
+    def open(self, start: int, sequence: int, origin_sequence: int, generation: int) -> None:
         """The first link's grant: where it begins. Nothing has arrived yet.
+
+        Args:
+            start: the publisher's position.
+            sequence: there; 0: the stream has none yet.
+            origin_sequence: the stream's first; 0: it has none yet.
+            generation: the link's.
 
         Raises:
             SegmentError: no link can begin there.
         """
         setup = ffi.new("struct rq_replica_setup *")
         setup.position, setup.sequence, setup.generation = start, sequence, generation
+        setup.origin_sequence = origin_sequence
         setup.silent_ns, setup.event_fd = self._silent_ns, -1
         out = ffi.new("struct rq_replica **")
         code = lib.rq_replica_open(self._own.pointer, setup, out)
@@ -118,13 +126,11 @@ class Replica:
             )
         self._is_attached = True
 
-    def admit(self, kind: int, value: int, sock: socket.socket) -> tuple[int, tuple[int, int, int]]:
-        """Admits a reader. Returns its control page's descriptor, the caller's, and its grant.
+    def admit(self, sock: socket.socket) -> tuple[int, int, int]:
+        """Admits a reader at the tail. Returns its control page's descriptor, slot and position.
 
         Args:
-            kind: RQ_START_*.
-            value: that goes with it.
-            sock: takes wake bytes; a copy is kept.
+            sock: takes wake bytes; a copy is kept. The descriptor is the caller's.
 
         Raises:
             TooManyReaders: 128 have been admitted.
@@ -132,13 +138,19 @@ class Replica:
         control_fd = ffi.new("int *")
         position, sequence = ffi.new("uint64_t *"), ffi.new("uint64_t *")
         slot = lib.rq_publisher_admit(
-            self._publisher, kind, value, sock.fileno(), control_fd, position, sequence
+            self._publisher,
+            lib.RQ_START_LIVE,
+            0,
+            sock.fileno(),
+            control_fd,
+            position,
+            sequence,
         )
         if slot == -errno.ENOSPC:
             raise TooManyReaders(f"the replica has {lib.RQ_READERS_MAX} readers; close some")
         if slot < 0:
             raise SegmentError(f"the replica admits nobody now: {error_text(slot)}; try again")
-        return control_fd[0], (slot, position[0], sequence[0])
+        return control_fd[0], slot, position[0]
 
     def dismiss(self, slot: int) -> None:
         """Forgets a reader; idempotent."""
@@ -148,17 +160,20 @@ class Replica:
     def _publisher(self) -> Any:
         return lib.rq_replica_publisher(self._handle)
 
-    def state(self) -> int:
-        """RQ_REPLICA_*."""
+    def _stats(self) -> Any:
         stats = ffi.new("struct rq_replica_stats *")
         lib.rq_replica_read_stats(self._handle, stats)
-        return int(stats.state)
+        return stats
+
+    def state(self) -> int:
+        """RQ_REPLICA_*."""
+        return int(self._stats().state)
 
     def detach(self) -> None:
         """After the link's queue pair was destroyed: nothing arrives any more."""
         if self._is_attached:
             self._is_attached = False
-            self.tail_bytes = int(lib.rq_replica_detach(self._handle))
+            lib.rq_replica_detach(self._handle)
 
     def restart(self, generation: int, start: int, sequence: int) -> None:
         """The next link's grant, while detached: it begins at the tail, or more than a ring ahead.
@@ -174,11 +189,46 @@ class Replica:
             )
 
     @property
+    def tail_bytes(self) -> int:
+        """How far it is written; 0: no link has begun yet."""
+        return 0 if self._handle is None else int(self._stats().tail_bytes)
+
+    @property
     def cursor_bytes(self) -> int:
-        """The least position of its readers, of a reliable stream."""
-        stats = ffi.new("struct rq_replica_stats *")
-        lib.rq_replica_read_stats(self._handle, stats)
-        return int(stats.cursor_bytes)
+        """The least position of its readers, of a reliable stream; else the tail."""
+        return int(self._stats().cursor_bytes)
+
+    def backfill(self, pair: Any, ring: RingKeys, words: Memory, *, is_paced: bool) -> Any:
+        """The `struct rq_backfill` that writes on at the tail, while detached.
+
+        Args:
+            pair: the `struct rq_pair` that READs.
+            ring: the publisher's.
+            words: of the caller, at least 64 bytes.
+            is_paced: it waits for readers that would be lapped.
+
+        Raises:
+            SegmentError: it cannot be.
+        """
+        described, stats = self._own.description, self._stats()
+        descriptor = ffi.new("struct rq_descriptor *")
+        lib.rq_descriptor_init(
+            descriptor, described.capacity_bytes, described.guard_bytes, described.record_bytes
+        )
+        setup = ffi.new("struct rq_backfill_setup *")
+        setup.publisher = (ring.data_address, ring.live_address, ring.data_key, ring.live_key)
+        setup.position, setup.sequence = stats.tail_bytes, stats.next_sequence
+        setup.words_address, setup.words_key = words.address, words.lkey
+        setup.local_key, setup.is_paced = self._data.lkey, is_paced
+        out = ffi.new("struct rq_backfill **")
+        code = lib.rq_backfill_open(descriptor, pair, self._handle, setup, out)
+        if code != 0:
+            raise SegmentError(
+                f"the publisher's ring cannot be read from {stats.tail_bytes:,} on: "
+                f"{error_text(code)}; publish it with a smaller guard, or subscribe with "
+                "start='live'"
+            )
+        return out[0]
 
     def close(self) -> None:
         """Deregisters. After `detach`, and when no reader is inside any more; readers' arrays stay.

@@ -12,31 +12,40 @@ from contextlib import ExitStack, suppress
 from typing import TYPE_CHECKING, Any
 
 from rdmaq._fast import error_text, ffi, lib
-from rdmaq.bootstrap.messages import TAIL_MODES, AbsenceRefusal, LinkAsk, LinkGrant, Refusal
+from rdmaq.bootstrap.messages import (
+    STARTS,
+    TAIL_MODES,
+    AbsenceRefusal,
+    LinkAsk,
+    LinkGrant,
+    Refusal,
+)
 from rdmaq.sessions import attributes
 from rdmaq.sessions.link_settings import LinkSettings
 from rdmaq.sessions.minder import MINDER
+from rdmaq.sessions.opened_ring import OpenedRing, Ring
 from rdmaq.verbs import pointers
 from rdmaq.verbs.constants import Access
 
 if TYPE_CHECKING:
     from rdmaq.stream.publisher import Publisher
-    from rdmaq.verbs.domain import Domain
-    from rdmaq.verbs.memory import Memory
+    from rdmaq.verbs.pair import Pair
 
 _FLUSH_SECONDS_MAX = 2.0
 _LOOK_SECONDS = 0.001
 _MODES = {"write": lib.RQ_TAIL_BY_WRITE, "imm": lib.RQ_TAIL_BY_IMM}
 assert tuple(_MODES) == TAIL_MODES
+assert STARTS.index("sequence") == lib.RQ_START_SEQUENCE
+assert STARTS.index("time") == lib.RQ_START_WALL_NS
 
 
 class ServedLink:
-    """Made by Connect, started by Confirm, ended by whoever comes first.
+    """Made by Connect, started by Confirm or by Begin, ended by whoever comes first.
 
     Args:
         publisher: of the stream; keeps its ring's bytes until the link has sent them.
-        domain: of the pair.
-        ring: the publisher's data, registered in it; must outlive this.
+        session_pair: of the session; the link gets one of its own, of the same domain.
+        ring: the publisher's, registered in that domain; must outlive this.
         ask: the subscriber's.
         settings: of the pair.
         tell: tells the subscriber that the link has failed; False: not now. Called until it could.
@@ -53,8 +62,8 @@ class ServedLink:
     def __init__(
         self,
         publisher: Publisher,
-        domain: Domain,
-        ring: Memory,
+        session_pair: Pair,
+        ring: Ring,
         ask: LinkAsk,
         settings: LinkSettings,
         tell: Callable[[], bool],
@@ -62,6 +71,8 @@ class ServedLink:
         self.publisher, self.ask, self.tell = publisher, ask, tell
         self._lock = threading.Lock()
         self._handle: Any = None
+        self._opened: OpenedRing | None = None
+        domain = session_pair.domain
         self._is_closed = self._is_told = False
         with ExitStack() as undo:
             self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -72,24 +83,29 @@ class ServedLink:
             undo.pop_all()
         try:
             self._pair.connect(attributes.to_address(ask.pair))
-            self._handle = self._opened(ring, settings)
+            if ask.is_held:
+                self._opened = OpenedRing(ring, session_pair)
+            self._handle = self._made(ring, settings)
             stats = self._stats()
             self.grant = LinkGrant(
                 pair=attributes.to_message(self._pair),
                 start=stats.start_bytes,
                 sequence=stats.start_sequence,
+                deliver_sequence=stats.deliver_sequence,
+                origin_sequence=stats.origin_sequence,
+                ring=None if self._opened is None else self._opened.keys,
             )
         except BaseException:
             self._let_go()
             raise
 
-    def _opened(self, ring: Memory, settings: LinkSettings) -> Any:
+    def _made(self, ring: Ring, settings: LinkSettings) -> Any:
         ask, out = self.ask, ffi.new("struct rq_link **")
         there = ask.replica
         setup = ffi.new("struct rq_link_setup *")
         setup.replica = (there.data_address, there.live_address, there.data_key, there.live_key)
         setup.words_address, setup.words_key = self._words.address, self._words.lkey
-        setup.data_key = ring.lkey
+        setup.data_key = ring.data.lkey
         setup.position, setup.cursor = ask.position, ask.cursor
         setup.modify_qp = pointers.modify_function()
         # The device's own time-outs come first; this is for completions that were lost.
@@ -98,6 +114,8 @@ class ServedLink:
         setup.tail_mode = _MODES[ask.tail_mode]
         setup.depth, setup.credit_count = settings.depth, ask.credit_count
         setup.event_fd = self._event_fd
+        setup.start, setup.start_value = STARTS.index(ask.start), ask.start_value
+        setup.is_held = ask.is_held
         publisher = self.publisher
         code = lib.rq_link_open(publisher.handle, publisher.keeper, self._pair.lend(), setup, out)
         if code != 0:
@@ -105,19 +123,39 @@ class ServedLink:
         return out[0]
 
     def start(self) -> None:
-        """Both sides are ready: what is published goes out from now on.
+        """Both sides are ready: what is published goes out from now on, unless it is held.
 
         Raises:
             Refusal: it has failed, or was closed, meanwhile.
         """
         with self._lock:
-            code = -errno.ESHUTDOWN if self._is_closed else lib.rq_link_start(self._handle)
+            code = -errno.ESHUTDOWN if self._is_closed else 0
+            if code == 0 and not self.ask.is_held:
+                code = lib.rq_link_start(self._handle)
         if code != 0:
             raise Refusal(
                 f"the link of {self.publisher.name!r} has ended before it began: "
                 f"{error_text(code)}; subscribe again"
             )
         MINDER.add(self._event_fd, self)
+
+    def begin(self, position: int, cursor: int) -> bool:
+        """The subscriber has READ up to `position`: there the link begins, if it was held.
+
+        Its keys to the ring are taken back. False: it is too far behind, and reads on.
+
+        Raises:
+            Refusal: no link can begin there, or it has ended.
+        """
+        with self._lock:
+            code = -errno.ESHUTDOWN
+            if not self._is_closed:
+                code = lib.rq_link_begin(self._handle, position, cursor)
+            if code == 0 and self._opened is not None:
+                self._opened.close()
+        if code not in (0, -errno.ESTALE):
+            raise _refusal(self.publisher, code)
+        return bool(code == 0)
 
     def ready(self) -> None:
         """Its state has changed; `look` says to what."""
@@ -133,11 +171,16 @@ class ServedLink:
         self._is_told = self.tell()
 
     def has_sent(self, tail_bytes: int) -> bool:
-        """Whether all below `tail_bytes` has arrived; True for a link that carries no more."""
+        """Whether all below `tail_bytes` has arrived; True for a link that carries no more.
+
+        False while its subscriber READs what was published before.
+        """
         with self._lock:
             if self._is_closed:
                 return True
             stats = self._stats()
+        if stats.state == lib.RQ_LINK_OPENING:
+            return not self.ask.is_held
         if stats.state not in (lib.RQ_LINK_LIVE, lib.RQ_LINK_LAGGING):
             return True
         return bool(stats.flushed_bytes >= tail_bytes)
@@ -162,6 +205,8 @@ class ServedLink:
             if self._is_closed:
                 return
             self._is_closed = True
+            if self._opened is not None:
+                self._opened.close()
             lib.rq_link_stop(self._handle)
             deadline = time.monotonic() + _FLUSH_SECONDS_MAX
             while not self._stats().is_flushed and time.monotonic() < deadline:
@@ -176,6 +221,8 @@ class ServedLink:
             os.close(self._event_fd)
 
     def _let_go(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
         self._pair.close()
         self._words.close()
         os.close(self._event_fd)

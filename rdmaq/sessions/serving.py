@@ -13,6 +13,7 @@ from rdmaq.bootstrap.messages import (
     Probed,
     ProbeTarget,
     Proof,
+    Refusal,
 )
 from rdmaq.errors import ConcurrentUse, OperationPending, RdmaqError
 from rdmaq.sessions import attributes, probe
@@ -117,9 +118,21 @@ class ServedSession:
         def tell() -> bool:
             return self.say(Farewell.LINK_ENDED) is not None
 
-        link = links.open(publisher, self._circle.domain, ask, tell)
+        link = links.open(publisher, self.pair, ask, tell)
         self._link = links, link
         return link.grant
+
+    def begin_link(self, position: int, cursor: int) -> bool:
+        """Starts the link, which is held, where its replica's tail stands.
+
+        False: that is too far behind.
+
+        Raises:
+            Refusal: there is none, it has ended, or its subscriber has not proved that it is there.
+        """
+        if self._link is None or not self.is_confirmed:
+            raise Refusal("the session has no link that could begin: subscribe again")
+        return self._link[1].begin(position, cursor)
 
     def revoke(self, exported: Exported) -> None:
         """Takes the keys to one export back; must be called under the circle's lock.

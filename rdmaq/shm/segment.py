@@ -15,6 +15,8 @@ import numpy.typing as npt
 from rdmaq._fast import error_text, ffi, lib
 from rdmaq.errors import CapacityError, MessageTooLarge, SegmentError
 
+_INDEX_ENTRY_BYTES = 32  # csrc/ring/layout.h
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Description:
@@ -32,6 +34,7 @@ class Description:
     publisher_pid: int
     live_offset_bytes: int
     live_bytes: int
+    index_end_bytes: int
     data_offset_bytes: int
 
 
@@ -62,6 +65,13 @@ class Segment:
         described = self.description
         begin = self._data_pointer - described.data_offset_bytes + described.live_offset_bytes
         return ffi.buffer(begin, described.live_bytes)
+
+    def told(self) -> memoryview:
+        """Live words, gap ledger and index, read-only: what tells a reader about the data."""
+        described = self.description
+        begin = self._data_pointer - described.data_offset_bytes + described.live_offset_bytes
+        size_bytes = described.index_end_bytes - described.live_offset_bytes
+        return memoryview(ffi.buffer(begin, size_bytes)).toreadonly()
 
 
 def host_id() -> bytes:
@@ -186,6 +196,8 @@ def _describe(descriptor: Any) -> Description:
         publisher_pid=descriptor.publisher_pid,
         live_offset_bytes=descriptor.live_offset_bytes,
         live_bytes=descriptor.ledger_offset_bytes - descriptor.live_offset_bytes,
+        index_end_bytes=descriptor.index_offset_bytes
+        + descriptor.capacity_bytes // descriptor.index_stride_bytes * _INDEX_ENTRY_BYTES,
         data_offset_bytes=descriptor.data_offset_bytes,
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import select
 import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -65,6 +66,7 @@ class Cursor:
         self.segment = segment
         self.dtype = dtype
         self.epoch = segment.description.epoch
+        self.made_ns = time.time_ns()  # before anything can come of it
         self.sock = sock
         self.pidfd = pidfd
         self.wake_loop: Callable[[], bool] | None = None  # set while an event loop sleeps on us
@@ -144,6 +146,10 @@ class Cursor:
     def take_news(self) -> list[tuple[str, str, int]]:
         """Kind, words and time of what became of the way here since the last call."""
         return []
+
+    def carried(self) -> dict[str, int]:
+        """Counts of the way here, by the names of `SubscriptionStats`."""
+        return {}
 
     def wall_ns(self, ticks: int) -> int:
         """Wall-clock time of a publisher's tick, by its own table; 0: unknown (or forked)."""

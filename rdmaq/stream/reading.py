@@ -70,7 +70,8 @@ class Reading(Receiver, BareHandle):
         self._is_silent = False
         self._tail_of_dead = -1
         self._adopt(cursor)
-        self._tell("connected", f"stream {name!r} by {cursor.transport}")
+        words = f"stream {name!r} by {cursor.transport}"
+        self._events.append(Event("connected", cursor.epoch, words, cursor.made_ns))
 
     def _adopt(self, cursor: Cursor) -> None:
         self._cursor = cursor
@@ -79,8 +80,12 @@ class Reading(Receiver, BareHandle):
 
     def _stats(self) -> SubscriptionStats:
         counts, before = self._counts(), self._stats_before
+        carried = self._cursor.carried()
         return SubscriptionStats(
-            **{name: getattr(before, name) + int(getattr(counts, name)) for name in _STAT_NAMES}
+            **{
+                name: getattr(before, name) + carried.get(name, int(getattr(counts, name, 0)))
+                for name in _STAT_NAMES
+            }
         )
 
     def _position(self) -> int:

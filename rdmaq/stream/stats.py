@@ -49,6 +49,11 @@ class SubscriptionStats:
         lost_upstream: messages in the former.
         lost_overrun: messages in the latter.
         wakes: times that it slept in C and woke.
+        links: over verbs, as the rest: links that carried.
+        replays: times that what was published before was READ out of the publisher's ring.
+        reads: READs for that.
+        read_bytes: that they fetched, or asked for.
+        backfilled: messages that came so.
     """
 
     messages: int = 0
@@ -60,3 +65,8 @@ class SubscriptionStats:
     lost_upstream: int = 0
     lost_overrun: int = 0
     wakes: int = 0
+    links: int = 0
+    replays: int = 0
+    reads: int = 0
+    read_bytes: int = 0
+    backfilled: int = 0

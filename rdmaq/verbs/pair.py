@@ -229,12 +229,13 @@ class Pair(OneSided, Handle):
     def lend(self) -> Any:
         """The `struct rq_pair`, for the C code that alone posts and polls on it, until `close`.
 
-        The struct itself lives as long as the reference. Raises ClosedError if it was closed.
+        Of a pair that was not made to be lent: until that code has nothing in flight any more. The
+        struct itself lives as long as the reference. Raises ClosedError, and PairError if busy.
         """
         self._check_open()
-        assert self._is_lent
-        assert self._posted is not None
-        return self._posted.lend()
+        posted = self._posted if self._is_lent else self._idle("be lent")
+        assert posted is not None
+        return posted.lend()
 
     def window(self, part: Memory | MemoryPart, access: Access) -> Window:
         """Opens registered memory to this pair's peer, and to nobody else, until it is closed.
@@ -250,16 +251,18 @@ class Pair(OneSided, Handle):
             RegistrationError: no such memory or access, or the device has no windows.
             ClosedError: the pair or the memory was closed.
         """
-        self._check_open()
-        if self.remote is None or self._posted is None or self._posted.outstanding:
-            raise PairError(
-                f"{self.facts} can open no window now: it is not connected, or operations are in "
-                "flight; connect it, and wait for them"
-            )
+        self._idle("open a window")
         assert self._queue is not None
         made = Window(self, self._queue.cq, self._qp, part, access)
         self._windows.add(made)
         return made
+
+    def _idle(self, does: str) -> fast.PostedPair:
+        self._check_open()
+        if self.remote is None or self._posted is None or self._posted.outstanding:
+            cause = "it is not connected, or operations are in flight"
+            raise PairError(f"{self.facts} cannot {does} now: {cause}; connect it, and wait")
+        return self._posted
 
     def windows(self) -> list[Window]:
         """Those that are open."""

@@ -84,6 +84,11 @@ LINK = LinkAsk(
     pair=replace(PAIR, qp_num=18, receives=0),
 )
 LINK_ASK = replace(ASK, link=LINK)
+HELD = replace(
+    LINK, position=0, cursor=0, start="sequence", start_value=77, is_held=True, generation=1
+)
+HELD_ASK = replace(ASK, link=HELD)
+RING = RingKeys(data_address=1 << 22, live_address=1 << 17, data_key=13, live_key=14)
 
 
 class Backend:
@@ -95,6 +100,7 @@ class Backend:
         self.ended: list[bytes] = []
         self.callers: list[str] = []
         self.proofs: list[Proof] = []
+        self.begun: list[tuple[bytes, int, int]] = []
         self.probed = Probed(write_arrived=True, read_arrived=True)
 
     def describe(self) -> Description:
@@ -136,7 +142,18 @@ class Backend:
     @staticmethod
     def link(ask: LinkAsk) -> LinkGrant:
         pair = replace(PAIR, qp_num=100, receives=0)
-        return LinkGrant(pair=pair, start=ask.position, sequence=9)
+        return LinkGrant(
+            pair=pair,
+            start=ask.position or 65536,
+            sequence=9,
+            deliver_sequence=8,
+            origin_sequence=2,
+            ring=RING if ask.is_held else None,
+        )
+
+    def begin(self, session: bytes, position: int, cursor: int) -> bool:
+        self.begun.append((session, position, cursor))
+        return position < 1 << 40
 
     def probe(self, _session: bytes, proof: Proof) -> tuple[Probed, Proof]:
         self.proofs.append(proof)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import pytest
@@ -17,6 +17,7 @@ from rdmaq.bootstrap.messages import (
     GID_KINDS,
     LINK_LAYERS,
     PROBE_BYTES,
+    STARTS,
     TAIL_MODES,
     ConnectAsk,
     ConnectGrant,
@@ -27,14 +28,31 @@ from rdmaq.bootstrap.messages import (
     RingKeys,
 )
 from rdmaq.bootstrap.server import Server
+from rdmaq.bootstrap.wire_link import begin_in, begin_request
 from rdmaq.errors import BootstrapError
 from rdmaq.sessions import attributes
 from tests.bootstrap import rig
-from tests.bootstrap.rig import ASK, LINK, LINK_ASK, OWN_PROOF, PAIR, PROOF, Backend, serving
+from tests.bootstrap.rig import (
+    ASK,
+    HELD_ASK,
+    LINK_ASK,
+    OWN_PROOF,
+    PAIR,
+    PROOF,
+    Backend,
+    serving,
+)
 from tests.bootstrap.test_security import check_serves
 
-METHODS = ("Describe", "Connect", "Confirm", "Disconnect")
+METHODS = ("Describe", "Connect", "Confirm", "Begin", "Disconnect")
 REFUSED = {"INVALID_ARGUMENT", "FAILED_PRECONDITION"}
+
+
+class Begun(NamedTuple):
+    """What a Begin says."""
+
+    position: int
+    cursor: int
 
 
 def seeds() -> list[bytes]:
@@ -47,11 +65,15 @@ def seeds() -> list[bytes]:
         pb.DescribeRequest(version=version),
         wire.connect_request(ASK, bytes(64), "1.2.3"),
         wire.connect_request(LINK_ASK, bytes(64), "1.2.3"),
+        wire.connect_request(HELD_ASK, bytes(64), "1.2.3"),
         wire.confirm_request(bytes(16), good, PROOF),
+        begin_request(bytes(16), 1 << 20, 1 << 19),
         pb.DisconnectRequest(session=bytes(16)),
         wire.describe_reply(backend.describe(), bytes(64)),
         wire.connect_reply(grant, bytes(16), 10.0),
         wire.connect_reply(backend.connect(b"t" * 16, LINK_ASK, "somebody"), bytes(16), 10.0),
+        wire.connect_reply(backend.connect(b"u" * 16, HELD_ASK, "somebody"), bytes(16), 10.0),
+        pb.BeginReply(has_begun=True),
         wire.confirm_reply(good, OWN_PROOF),
     ]
     return [message.SerializeToString() for message in messages]
@@ -137,6 +159,9 @@ def check_link(link: LinkAsk) -> None:
     assert link.tail_mode in TAIL_MODES
     assert (link.credit_count == 0) == (link.tail_mode == "write")
     assert link.credit_count in {0, *(1 << n for n in range(9))}
+    assert link.start in STARTS
+    assert link.start_value < 1 << 63
+    assert link.is_held or link.start == "live"
 
 
 @settings(max_examples=3000)
@@ -148,6 +173,8 @@ def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) ->
         (pb.DescribeReply, lambda reply: wire.description_from(reply)[0]),
         (pb.ConnectReply, lambda reply: wire.grant_from(reply, ASK)[0]),
         (pb.ConnectReply, lambda reply: wire.grant_from(reply, LINK_ASK)[0]),
+        (pb.ConnectReply, lambda reply: wire.grant_from(reply, HELD_ASK)[0]),
+        (pb.BeginRequest, lambda request: Begun(*begin_in(request))),
         (pb.ConfirmRequest, wire.proof_from),
         (pb.ConfirmReply, wire.proof_from),
     ]
@@ -171,6 +198,9 @@ def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) ->
             assert all(0 < len(s.name.encode()) <= 192 for s in value.streams)
             assert value.verbs_missing.isprintable()
             assert len(value.verbs_missing) <= 1000
+        elif isinstance(value, Begun):
+            assert 0 < value.cursor <= value.position < 1 << 62
+            assert value.cursor % 32 == value.position % 32 == 0
         elif isinstance(value, tuple):
             probed, proof = value
             assert len(proof.written) == len(proof.read)
@@ -182,9 +212,12 @@ def test_reading_a_message_gives_values_in_bounds_or_our_error(packet: bytes) ->
             assert all(0 < key.length_bytes <= 1 << 40 for key in value.keys)
             if value.link is not None:
                 check_pair(value.link.pair)
-                assert LINK.position <= value.link.start < 1 << 62
+                assert 0 < value.link.start < 1 << 62
                 assert value.link.start % 32 == 0
                 assert value.link.sequence < 1 << 62
+                assert max(value.link.deliver_sequence, value.link.origin_sequence) < 1 << 62
+                if value.link.ring is not None:
+                    check_ring(value.link.ring)
 
 
 NUMBERS = st.sampled_from([0, 1, 2, 3, 4, 16, 255, 256, 1024, 4096, 1 << 16, 1 << 24, 2**32 - 1])

@@ -11,7 +11,7 @@ import rdmaq
 from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap import wire
 from tests.bootstrap import rig
-from tests.bootstrap.rig import ASK, LINK, LINK_ASK, serving
+from tests.bootstrap.rig import ASK, HELD, HELD_ASK, LINK, LINK_ASK, serving
 from tests.bootstrap.test_security import check_serves, client_of
 
 
@@ -137,6 +137,10 @@ def test_probe_memory_that_is_nowhere_and_regions_asked_twice_are_refused(addres
         ("replica.data_address", 2**64 - 32, "memory is nowhere"),
         ("replica.live_address", 0, "memory is nowhere"),
         ("replica.live_address", 65537, "memory is not aligned"),
+        ("start", 4, "where it is to begin is unknown"),
+        ("start", -1, "where it is to begin is unknown"),
+        ("start_value", 1 << 63, "where it is to begin is impossible"),
+        ("start", 1, "and not to READ it"),
         ("pair.receives", 1, "receives posted that no tail is for"),
         ("pair.qp_num", 0, "queue pair number is none"),
     ],
@@ -160,6 +164,37 @@ def test_link_arrives_over_the_wire_as_it_was_both_ways() -> None:
         packet = wire.connect_request(LINK_ASK, challenge, "1.2.3").SerializeToString()
         assert wire.ask_from(pb.ConnectRequest.FromString(packet)) == LINK_ASK
         assert client.connect(LINK_ASK, challenge)[0].link == backend.link(LINK)
+        packet = wire.connect_request(HELD_ASK, challenge, "1.2.3").SerializeToString()
+        assert wire.ask_from(pb.ConnectRequest.FromString(packet)) == HELD_ASK
+        held, session = client.connect(HELD_ASK, client.describe()[1])
+        assert held.link == backend.link(HELD)
+        assert client.begin(session, 1 << 20, 1 << 19)
+        assert not client.begin(session, 1 << 41, 1 << 41)
+        assert backend.begun == [(session, 1 << 20, 1 << 19), (session, 1 << 41, 1 << 41)]
+
+
+@pytest.mark.parametrize(
+    ("position", "cursor", "reason"),
+    [
+        (0, 0, "its readers are nowhere"),
+        (64, 0, "its readers are nowhere"),
+        (64, 96, "ahead of its tail"),
+        (65, 64, "a position is no frame's"),
+        (64, 33, "a position is no frame's"),
+        (1 << 62, 64, "a position is no frame's"),
+        (64, 64, "no such session"),
+    ],
+)
+def test_impossible_begin_is_refused_with_its_reason(
+    position: int, cursor: int, reason: str
+) -> None:
+    """Also one of a session that is not there: the backend is not asked."""
+    with serving() as (server, backend):
+        request = pb.BeginRequest(session=bytes(16), position=position, cursor=cursor)
+        status, told = rig.refusal(server.port, "Begin", request.SerializeToString())
+        assert status == "INVALID_ARGUMENT"
+        assert reason in told
+        assert backend.begun == []
 
 
 def test_link_granted_out_of_bounds_or_unasked_is_refused_by_the_caller(
@@ -173,6 +208,9 @@ def test_link_granted_out_of_bounds_or_unasked_is_refused_by_the_caller(
         lambda reply: setattr(reply.link, "start", LINK.position + 1),
         lambda reply: setattr(reply.link, "start", 1 << 62),
         lambda reply: setattr(reply.link, "sequence", 1 << 62),
+        lambda reply: setattr(reply.link, "deliver_sequence", 1 << 62),
+        lambda reply: setattr(reply.link, "origin_sequence", 1 << 62),
+        lambda reply: setattr(reply.link.ring, "data_address", 64),
         lambda reply: setattr(reply.link.pair, "psn", 1 << 24),
     ]
     with serving() as (server, _), client_of(server.port) as client:
@@ -187,6 +225,11 @@ def test_link_granted_out_of_bounds_or_unasked_is_refused_by_the_caller(
             with pytest.raises(rdmaq.BootstrapError, match="not in order"):
                 client.connect(LINK_ASK, client.describe()[1])
 
+        ringless = lambda *arguments: _without_ring(connect(*arguments))  # noqa: E731
+        monkeypatch.setattr(wire, "connect_reply", ringless)
+        with pytest.raises(rdmaq.BootstrapError, match="its release is older"):
+            client.connect(HELD_ASK, client.describe()[1])
+
         def gave_more(*arguments: Any) -> pb.ConnectReply:
             reply = connect(*arguments)
             reply.link.start = 65536
@@ -195,6 +238,12 @@ def test_link_granted_out_of_bounds_or_unasked_is_refused_by_the_caller(
         monkeypatch.setattr(wire, "connect_reply", gave_more)
         with pytest.raises(rdmaq.BootstrapError, match="not what was asked for"):
             client.connect(ASK, client.describe()[1])
+
+
+def _without_ring(reply: pb.ConnectReply) -> pb.ConnectReply:
+    """As a release answers that knows of no links that are held."""
+    reply.link.ClearField("ring")
+    return reply
 
 
 def test_messages_have_no_room_for_a_payload() -> None:
@@ -206,6 +255,7 @@ def test_messages_have_no_room_for_a_payload() -> None:
         if field.type == field.TYPE_BYTES
     }
     assert found == {
+        "BeginRequest.session",
         "Identity.boot_id",
         "DescribeReply.challenge",
         "PairAttributes.gid",

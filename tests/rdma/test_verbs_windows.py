@@ -90,7 +90,7 @@ def test_what_no_window_can_be_is_refused_and_leaves_nothing(rdma_wire: RdmaWire
         for part, access in wrong:
             with pytest.raises(RegistrationError, match=r".+: .+; .+"):
                 left.pair.window(part, access)  # type: ignore[arg-type]
-        with pytest.raises(PairError, match=r"can open no window now: .*; connect it"):
+        with pytest.raises(PairError, match=r"cannot open a window now: .*; connect it"):
             left.domain.pair().window(memory, READ)
         left.pair.window(memory, READ)
         with pytest.raises(RegistrationError, match=r"1 open windows: .*; close those first"):

@@ -41,8 +41,9 @@ def test_link_that_the_device_refuses_leaves_no_memory_and_no_descriptor(room: i
     domain: Any = FullDomain(room)
     before = len(list(Path("/proc/self/fd").iterdir()))
     anything: Any = None
+    pair: Any = SimpleNamespace(domain=domain)
     with pytest.raises((RegistrationError, rdmaq.PairError)):
-        ServedLink(anything, domain, anything, anything, LinkSettings(), lambda: True)
+        ServedLink(anything, pair, anything, anything, LinkSettings(), lambda: True)
     assert domain.registered == 0
     assert len(list(Path("/proc/self/fd").iterdir())) == before
 

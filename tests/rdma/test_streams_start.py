@@ -1,0 +1,154 @@
+"""Subscriptions over verbs that begin in the past: it is READ, then the link carries on."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import pytest
+
+import rdmaq
+from rdmaq.rig.fixtures import RdmaWire
+from rdmaq.sessions.link_settings import LinkSettings
+from tests.conformance.rig import (
+    Ledger,
+    eventually,
+    message_of,
+    take,
+    take_messages,
+)
+from tests.rdma.ends import census
+from tests.rdma.sessions import calling, link_of, serving
+
+pytestmark = [pytest.mark.rdma, pytest.mark.slow, pytest.mark.timeout(300)]
+
+CAPACITY = 64 << 10
+
+
+@pytest.fixture(scope="module")
+def kept() -> Iterator[tuple[ExitStack, dict[str, Any]]]:
+    """A node and a peer for all tests here: connecting takes seconds where devices are emulated."""
+    with ExitStack() as stack:
+        yield stack, {}
+
+
+@pytest.fixture
+def node(rdma_wire: RdmaWire, kept: tuple[ExitStack, dict[str, Any]]) -> rdmaq.Node:
+    stack, made = kept
+    if not made:
+        made["node"] = stack.enter_context(serving(rdma_wire))
+        made["peer"] = stack.enter_context(calling(rdma_wire, made["node"]))
+    found: rdmaq.Node = made["node"]
+    return found
+
+
+@pytest.fixture
+def peer(node: rdmaq.Node, kept: tuple[ExitStack, dict[str, Any]]) -> rdmaq.Peer:
+    assert node is kept[1]["node"]
+    found: rdmaq.Peer = kept[1]["peer"]
+    return found
+
+
+def kinds(sub: rdmaq.Subscription) -> list[str]:
+    return [event.kind for event in sub.events()]
+
+
+def drained(sub: rdmaq.Subscription, first: int, until: int) -> Ledger:
+    """Reads until that sequence is due; the ledger checks each batch and gap."""
+    ledger = Ledger(first)
+    while ledger.next_sequence < until:
+        ledger.take(take(sub))
+    assert ledger.next_sequence == until
+    return ledger
+
+
+@pytest.mark.parametrize("tail", ["write", "imm"])
+@pytest.mark.parametrize("flow", [rdmaq.lossy(), rdmaq.reliable(timeout=60)], ids=str)
+def test_what_was_published_before_comes_first_and_then_what_is_published(
+    node: rdmaq.Node, peer: rdmaq.Peer, tail: str, flow: Any
+) -> None:
+    """By READs, byte for byte, and the link goes on behind it: no hole, no repetition."""
+    link_of(peer)._link_settings = LinkSettings(tail=tail)
+    with node.publish("s", capacity=CAPACITY, flow=flow) as pub:
+        pub.send_many([message_of(n) for n in range(1, 101)])
+        pub.send_gap(101, 105)
+        with peer.subscribe("s", start="oldest") as sub:
+            for sequence in range(106, 131):
+                pub.send(message_of(sequence))
+            ledger = drained(sub, 1, 131)
+            assert [(gap.cause, gap.first, gap.last) for gap in ledger.gaps] == [
+                ("upstream", 101, 105)
+            ]
+            eventually(lambda: sub.stats.links == 1, "a link that carries")
+            pub.send(message_of(131))
+            assert take(sub).messages == [message_of(131)]
+            assert kinds(sub) == ["connected", "replaying", "catching_up", "live"]
+            stats = sub.stats
+            assert stats.replays == 1
+            assert stats.reads > 0
+            assert 100 <= stats.backfilled < 131
+            pub.close()
+            with pytest.raises(rdmaq.EndOfStream):
+                sub.poll(30)
+
+
+def test_joiner_at_a_sequence_gets_exactly_from_there_and_is_told_what_is_gone(
+    node: rdmaq.Node, peer: rdmaq.Peer
+) -> None:
+    """Inside a frame; below what the ring holds; yet to come."""
+    with node.publish("s", capacity=CAPACITY, first_sequence=5) as pub:
+        while pub.stats.ring_bytes < 2 * CAPACITY:
+            first = pub.next_sequence
+            pub.send_many([message_of(n) for n in range(first, first + 10)])
+        end = pub.next_sequence
+        for start in (end - 15, 7, 1):
+            with peer.subscribe("s", start=start) as sub:
+                begin = max(start, 5)
+                assert sub.position == begin
+                ledger = drained(sub, begin, end)
+                if start == end - 15:
+                    assert ledger.gaps == []
+                else:
+                    assert [(gap.cause, gap.first) for gap in ledger.gaps] == [("overrun", begin)]
+        with peer.subscribe("s", start=end + 3) as sub:
+            eventually(lambda: sub.stats.links == 1, "a link that carries")
+            pub.send_many([message_of(n) for n in range(end, end + 6)])
+            batch = take(sub)
+            assert (batch.sequence, len(batch)) == (end + 3, 3)
+
+
+def test_joiner_at_a_time_gets_what_was_published_then_or_later(
+    node: rdmaq.Node, peer: rdmaq.Peer
+) -> None:
+    """Its clock table comes by the link; what is early is left out by the publisher."""
+    with node.publish("s", capacity=CAPACITY) as pub, peer.subscribe("s") as early:
+        pub.send_many([message_of(n) for n in range(1, 6)])
+        first_ns = take(early).time_ns
+        time.sleep(0.05)
+        pub.send_many([message_of(n) for n in range(6, 10)])
+        second_ns = take(early).time_ns
+        middle = np.datetime64((first_ns + second_ns) // 2000, "us")
+        with peer.subscribe("s", start=middle) as sub:
+            assert take_messages(sub, 4) == [message_of(n) for n in range(6, 10)]
+            assert sub.stats.messages == 4
+        with peer.subscribe("s", start=np.datetime64("2001-01-01")) as sub:
+            assert take_messages(sub, 9) == [message_of(n) for n in range(1, 10)]
+            assert sub.stats.lost_overrun == 0
+
+
+def test_nothing_is_left_when_a_subscription_ends_while_it_replays(
+    node: rdmaq.Node, peer: rdmaq.Peer
+) -> None:
+    """Closed at once, and again and again: queue pairs and memory are gone, the next one works."""
+    with node.publish("s", capacity=CAPACITY) as pub:
+        pub.send_many([message_of(n) for n in range(1, 101)])
+        peer.subscribe("s").close()
+        before = census().objects
+        for _ in range(3):
+            peer.subscribe("s", start="oldest").close()
+            eventually(lambda: census().objects == before, "its end")
+        with peer.subscribe("s", start="oldest") as sub:
+            assert take_messages(sub, 100)[-1] == message_of(100)
