@@ -14,6 +14,7 @@ from rdmaq.command_line import (
     by_option,
     error_line,
     json_option,
+    network_options,
     timeout_option,
     usage_error_line,
 )
@@ -46,6 +47,7 @@ cli.add_command(rig)
 @click.argument("address")
 @json_option("array")
 @timeout_option
+@network_options
 def streams(address: str, as_json: bool, timeout: float) -> None:
     """Lists the streams on offer at ADDRESS (local:NAME or HOST:PORT)."""
     with rdmaq.connect(address, timeout=timeout) as peer:

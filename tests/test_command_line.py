@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from pathlib import Path
 
 import click
 import pytest
 
-from rdmaq import cli
-from rdmaq.command_line import FiniteRange, error_line
+from rdmaq import Credentials, cli
+from rdmaq.command_line import FiniteRange, error_line, in_network_options, network_options
 
 FORM = re.compile(r"error: .+: .+; .+")
 
@@ -62,3 +64,62 @@ def test_help_is_told_to_who_asks_and_to_who_names_no_command(
 def test_port_that_none_can_be_is_named(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["streams", "feed-1:99999"]) == 2
     assert re.search(r"a port is at most 65535, not 99999; .*feed-1:7471", capsys.readouterr().err)
+
+
+@pytest.fixture
+def seen() -> tuple[click.Command, list[Credentials]]:
+    """A command with the options, and the credentials that it found."""
+    found: list[Credentials] = []
+
+    @click.command()
+    @network_options
+    def command() -> None:
+        found.append(Credentials.from_environment())
+
+    return command, found
+
+
+def test_network_options_win_over_the_environment_and_leave_it_as_it_was(
+    seen: tuple[click.Command, list[Credentials]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command, found = seen
+    for name in ("ca", "certificate", "key"):
+        (tmp_path / name).touch()
+    (tmp_path / "token").write_text("token-of-the-file-01\nmore\n", encoding="ascii")
+    monkeypatch.setenv("RDMAQ_TOKEN", "token-of-the-environment")
+    monkeypatch.setenv("RDMAQ_TLS_SERVER_NAME", "kept")
+    monkeypatch.delenv("RDMAQ_INSECURE", raising=False)
+    before = dict(os.environ)
+    given = {"tls-ca": "ca", "tls-certificate": "certificate", "tls-key": "key"}
+    words = [word for name, file in given.items() for word in (f"--{name}", str(tmp_path / file))]
+    command.main(
+        [*words, "--token-file", str(tmp_path / "token"), "--insecure"], standalone_mode=False
+    )
+    assert os.environ == before
+    assert found == [
+        Credentials(
+            ca_file=str(tmp_path / "ca"),
+            certificate_file=str(tmp_path / "certificate"),
+            key_file=str(tmp_path / "key"),
+            token="token-of-the-file-01",
+            server_name="kept",
+            insecure=True,
+        )
+    ]
+
+
+def test_what_network_options_leave_out_the_environment_says(
+    seen: tuple[click.Command, list[Credentials]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    command, found = seen
+    monkeypatch.setenv("RDMAQ_TOKEN", "token-of-the-environment")
+    monkeypatch.setenv("RDMAQ_INSECURE", "1")
+    command.main([], standalone_mode=False)
+    assert found == [Credentials(token="token-of-the-environment", insecure=True)]
+
+
+def test_errors_about_credentials_are_in_the_words_of_the_options() -> None:
+    text = "no TLS; pass credentials= with certificate_file and key_file, or insecure=True"
+    assert in_network_options(text) == (
+        "no TLS; pass --tls-certificate and --tls-key, or --insecure"
+    )

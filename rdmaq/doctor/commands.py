@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from rdmaq.address import HostPort, parse_address
-from rdmaq.command_line import json_option, timeout_option
+from rdmaq.command_line import json_option, network_options, timeout_option
 from rdmaq.doctor.checks import examine
 from rdmaq.doctor.facts import as_json as findings_as_json
 from rdmaq.doctor.facts import gather, is_healthy
@@ -92,6 +92,7 @@ def _tell_port(port: dict[str, Any]) -> None:
 @click.command()
 @click.argument("node", required=False, metavar="[HOST:PORT]")
 @timeout_option
+@network_options
 @json_option("object")
 def doctor(node: str | None, timeout: float, as_json: bool) -> int:
     """Looks for what ails rdmaq on this machine, and on the way to the node at HOST:PORT if given.

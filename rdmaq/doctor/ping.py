@@ -11,7 +11,7 @@ import click
 
 import rdmaq
 from rdmaq.address import HostPort, parse_address
-from rdmaq.command_line import json_option, timeout_option
+from rdmaq.command_line import json_option, network_options, timeout_option
 
 _TITLES = {
     "device": "device",
@@ -35,6 +35,7 @@ _TITLES = {
 )
 @click.option("--count", type=click.IntRange(1, 1_000_000), default=10, show_default=True)
 @timeout_option
+@network_options
 @json_option("object")
 def ping(address: str, transport: Any, count: int, timeout: float, as_json: bool) -> None:
     """Finds the node at ADDRESS, tells what was negotiated with it, and times round trips.
