@@ -277,9 +277,9 @@ class RigRunner:
                 terminalreporter.line(line)
 
 
-def kernel_complaints(rig: state.State) -> list[str]:
-    """Return the complaints of the guest's kernel log since the tests began, with what follows."""
-    answer = running.run(rig, ["dmesg"], as_root=True, folder=Path("/"))
+def kernel_complaints(rig: state.State, node: int = 0) -> list[str]:
+    """Return the complaints of a guest's kernel log since the tests began, with what follows."""
+    answer = running.run(rig, ["dmesg"], node=node, as_root=True, folder=Path("/"))
     text = answer.stdout.decode(errors="replace")
     lines = text.rpartition(_DMESG_MARK)[2].splitlines()
     for number, line in enumerate(lines):

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import click
 
 import rdmaq
-from rdmaq.command_line import error_line, usage_error_line
+from rdmaq.command_line import error_line, in_network_options, usage_error_line
 
 from .commands import demo, publish, replay, subscribe, synth
 from .errors import MarketDataError
@@ -77,5 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _refuse(words: str) -> int:
-    click.echo(error_line(words, command="rdmaq-md"), err=True)
+    # Of memory for the NIC, which is the ring's, here or at the publisher.
+    words = words.replace("or register less", "or publish with a smaller --capacity")
+    click.echo(error_line(in_network_options(words), command="rdmaq-md"), err=True)
     return EXIT_BAD_INPUT

@@ -7,20 +7,23 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import click
 from rich.console import Console
 
 import rdmaq
-from rdmaq.command_line import FiniteRange
+from rdmaq.command_line import FiniteRange, network_options
 
 from . import options as opt
 from .capture_write import write_capture
 from .demo import MESSAGES_MIN, Demo
+from .demo_rdma import MESSAGES as MESSAGES_RDMA
+from .demo_rdma import RdmaDemo
 from .errors import CaptureError, OptionError
+from .fan_out import subscribe_alone, subscribe_several
 from .feed import Feed, SyntheticFeed, open_capture_feed
-from .follow import subscribe_stream
+from .follow import Wish
 from .lines import LossyLines
 from .pacing import parse_speed
 from .progress import LiveProgress, replay_rows
@@ -68,7 +71,7 @@ def replay(capture: Path | None, as_json: bool, **options: Any) -> int:
         slow_pause_us=options.pop("slow_subscriber"),
         speed=parse_speed(options.pop("speed")),
         wait=options.pop("wait"),
-        capacity=options.pop("capacity"),
+        capacity=options.pop("capacity") or opt.CAPACITY_LOCAL,
         flow=_flow(options),
     )
     with _opened_feed(capture, options) as feed:
@@ -98,9 +101,15 @@ def replay(capture: Path | None, as_json: bool, **options: Any) -> int:
 @opt.stream_options
 @opt.feed_options
 @opt.synthetic_options
+@network_options
 @opt.json_option
 def publish(capture: Path | None, address: str, stream: str, as_json: bool, **options: Any) -> int:
-    """Publish CAPTURE, or a synthetic feed, as a stream that any process may subscribe to."""
+    """Publish CAPTURE, or a synthetic feed, as a stream that others may subscribe to.
+
+    At local:NAME they are processes of this host. At HOST or HOST:PORT they may be on other hosts,
+    too, where this host's RDMA device writes what is published: that needs certificates (`rdmaq
+    certs`), or --insecure. RDMAQ_DEVICE and RDMAQ_INTERFACE choose the device.
+    """
     speed = parse_speed(options.pop("speed"))
     capacity, flow = options.pop("capacity"), _flow(options)
     wait_subscribers = options.pop("wait_subscribers")
@@ -121,8 +130,15 @@ def publish(capture: Path | None, address: str, stream: str, as_json: bool, **op
 
 
 @click.command(short_help="Subscribe to a stream, count it, tell what was lost.")
-@opt.address_option
+@opt.address_argument
 @opt.stream_option
+@click.option(
+    "--subscribers",
+    type=click.IntRange(1, READERS_MAX),
+    default=1,
+    show_default=True,
+    help="So many, each in a process of its own.",
+)
 @click.option(
     "--from",
     "start",
@@ -139,21 +155,33 @@ def publish(capture: Path | None, address: str, stream: str, as_json: bool, **op
     help="Seconds to wait for the publisher and its stream to appear, and for each further "
     "session (0: as long as the publisher is there).",
 )
+@click.option(
+    "--transport",
+    type=click.Choice(["auto", "shm", "verbs"]),
+    default="auto",
+    show_default=True,
+    help="How to go there; auto: shared memory on the publisher's host, else RDMA.",
+)
+@click.option(
+    "--clocks-synchronised",
+    is_flag=True,
+    help="This host's clock agrees with the publisher's: they tell latencies between the two.",
+)
 @opt.wait_option
+@network_options
 @opt.json_option
-def subscribe(
-    address: str,
-    stream: str,
-    start: Literal["live", "oldest"],
-    timeout: float,
-    wait: Literal["auto", "spin", "yield", "sleep"],
-    as_json: bool,
-) -> int:
-    """Subscribe to a stream of market data, count it to its end, and tell what was lost."""
-    is_whole = subscribe_stream(
-        address, stream, start=start, timeout=timeout, wait=wait, as_json=as_json,
-        console=_console(),
-    )  # fmt: skip
+def subscribe(as_json: bool, subscribers: int, clocks_synchronised: bool, **wishes: Any) -> int:
+    """Subscribe to a stream of market data at ADDRESS, count it to its end, tell what was lost.
+
+    ADDRESS is local:NAME, HOST, or HOST:PORT, as `publish` has it. Exit status: 0; 1 when messages
+    are missing without a word, came twice, or one of several subscribers died; 2 when the stream
+    cannot be subscribed to, or its publisher vanished.
+    """
+    wish = Wish(clocks_agree=clocks_synchronised, **wishes)
+    if subscribers == 1:
+        is_whole = subscribe_alone(wish, as_json=as_json, console=_console())
+    else:
+        is_whole = subscribe_several(wish, subscribers, as_json=as_json, console=_console())
     return 0 if is_whole else EXIT_UNACCOUNTED
 
 
@@ -187,15 +215,40 @@ def synth(out: Path, vlan: int | None, truth: Path | None, **options: Any) -> in
     short_help="Show it: subscribers are stopped and killed, nothing is unaccounted for."
 )
 @click.option(
-    "--messages", type=click.IntRange(min=MESSAGES_MIN), default=opt.MESSAGES_SYNTHETIC,
-    show_default=True, help=f"Messages of the synthetic day, at least {MESSAGES_MIN:,}.",
-)  # fmt: skip
+    "--rdma",
+    is_flag=True,
+    help="Between RDMA devices, in virtual machines that are made for it (docs/rig.md).",
+)
+@click.option(
+    "--nodes",
+    type=click.IntRange(1, 2),
+    help="With --rdma: 1 machine with two devices, or 2 machines.  [default: 1]",
+)
+@click.option(
+    "--messages",
+    type=opt.COUNT,
+    help=f"Messages of the synthetic day.  [default: {opt.MESSAGES_SYNTHETIC:,}, and at least "
+    f"{MESSAGES_MIN:,}; with --rdma {MESSAGES_RDMA:,}]",
+)
 @click.option("--seed", type=click.IntRange(min=0), default=1, show_default=True, help="Its seed.")
-def demo(messages: int, seed: int) -> int:
+def demo(rdma: bool, nodes: int | None, messages: int | None, seed: int) -> int:
     """Show it: a feed fans out, subscribers are stopped and killed, every message is accounted for.
 
-    Takes about 15 s. Exit status 1 when anything is unaccounted for.
+    Takes about 15 s. With --rdma the feed fans out over verbs, also over a wire that loses packets:
+    some two minutes, and the first time a download (115 MB). Exit status 1 when anything is
+    unaccounted for.
     """
+    if rdma:
+        show = RdmaDemo(_console(), nodes or 1, messages or MESSAGES_RDMA, seed)
+        return 0 if show.run() else EXIT_UNACCOUNTED
+    if nodes is not None:
+        raise click.UsageError("--nodes goes with --rdma")
+    messages = messages or opt.MESSAGES_SYNTHETIC
+    if messages < MESSAGES_MIN:
+        raise click.BadParameter(
+            f"{messages} messages end before the last act; it takes {MESSAGES_MIN:,}",
+            param_hint="'--messages'",
+        )
     return 0 if Demo(_console(), messages, seed).run() else EXIT_UNACCOUNTED
 
 

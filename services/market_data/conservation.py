@@ -13,7 +13,11 @@ from .tally import Tally
 
 _SUMS = ("messages", "lost_messages", "lost_overrun", "lost_disconnected", "doubled", "frames",
          "batches")  # fmt: skip
-_RANGES = ("lost_ranges", "lost_overrun_ranges", "undeclared_ranges")
+_RANGES = (
+    "lost_ranges", "lost_overrun_ranges", "lost_disconnected_ranges", "undeclared_ranges"
+)  # fmt: skip
+# Of all sessions together, as it stands in the last one's report.
+_LAST = ("latency_ns", "latency_by", "clocks_disagree", "transport")
 
 
 def breaches(session: PublishedSession, report: dict[str, Any]) -> list[str]:
@@ -37,12 +41,19 @@ def breaches(session: PublishedSession, report: dict[str, Any]) -> list[str]:
         )
     if report["lost_ranges"] != session.lost:
         found.append(f"the losses upstream are not those declared in session {session.session}")
-    if report["undeclared_ranges"]:
-        found.append(f"sequences are missing without a word: {report['undeclared_ranges'][:3]}")
-    if report["doubled"]:
-        found.append(f"{report['doubled']:,} messages came twice")
-    if sum(report["counts_by_type"].values()) != received:
-        found.append("the counts by type do not add up to the messages")
+    return found + silent_breaches([report])
+
+
+def silent_breaches(reports: Sequence[dict[str, Any]]) -> list[str]:
+    """Finds what a subscriber's reports contradict by themselves, whatever was published."""
+    found = []
+    for report in reports:
+        if report["undeclared_ranges"]:
+            found.append(f"sequences are missing without a word: {report['undeclared_ranges'][:3]}")
+        if report["doubled"]:
+            found.append(f"{report['doubled']:,} messages came twice")
+        if sum(report["counts_by_type"].values()) != report["messages"]:
+            found.append("the counts by type do not add up to the messages")
     return found
 
 
@@ -73,8 +84,7 @@ def total(reports: Sequence[dict[str, Any]]) -> dict[str, Any]:
     for report in reports:
         counts.update(report["counts_by_type"])
     summed["counts_by_type"] = dict(counts)
-    summed["latency_ns"] = reports[-1]["latency_ns"]
-    return summed
+    return summed | {key: reports[-1][key] for key in _LAST}
 
 
 def lost_of_all(sessions: Sequence[PublishedSession]) -> list[ranges.Range]:

@@ -27,5 +27,9 @@ class OptionError(MarketDataError):
     """An option has a value that means nothing: mend the call."""
 
 
+class RigError(MarketDataError):
+    """A virtual machine could not be had, or what ran there failed: its own words say why."""
+
+
 class SubscriberError(MarketDataError):
     """A subscriber process ended before its work was done."""

@@ -17,7 +17,11 @@ from .window import MESSAGES_DEFAULT, TIME_NS_DEFAULT, WindowLimits
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+PORT = 7471
 MESSAGES_SYNTHETIC = 500_000
+CAPACITY_LOCAL = "16MiB"
+# `ulimit -l` is often 8 MiB, and bounds what a process pins.
+CAPACITY_NETWORK = "4MiB"
 PART = FiniteRange(0, 1)
 COUNT = click.IntRange(min=1)
 # More than a week.
@@ -37,13 +41,32 @@ class Size(click.ParamType[str]):
         return value
 
 
+class Address(click.ParamType[str]):
+    """Where a node is: `local:NAME`, or a host with or without a port; what else, rdmaq refuses."""
+
+    name = "address"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Gives a host without a port the usual one."""
+        del param, ctx
+        is_literal = value.startswith("[")  # of IPv6, whose own colons stand within brackets
+        has_port = not value.endswith("]") if is_literal else ":" in value
+        return value if has_port else f"{value}:{PORT}"
+
+
 capture_argument = click.argument(
     "capture", required=False, type=click.Path(path_type=Path), metavar="[CAPTURE]"
 )
 stream_option = click.option("--stream", default="itch", show_default=True, help="Stream's name.")
 address_option = click.option(
-    "--address", required=True, metavar="local:NAME", help="Where the publisher is found."
+    "--address",
+    type=Address(),
+    required=True,
+    metavar="ADDRESS",
+    help="Where to be found: local:NAME on this host; HOST or HOST:PORT by others, too, an address "
+    f"of ours or 0.0.0.0.  [default port: {PORT}]",
 )
+address_argument = click.argument("address", type=Address(), metavar="ADDRESS")
 json_option = click.option(
     "--json", "as_json", is_flag=True, help="Print one JSON object instead of a table."
 )
@@ -201,9 +224,9 @@ def stream_options(command: Command) -> Command:
         click.option(
             "--capacity",
             type=Size(),
-            default="16MiB",
-            show_default=True,
-            help="Bytes of the ring, a power of two, such as 64KiB.",
+            help="Bytes of the ring, a power of two, such as 64KiB.  [default: "
+            f"{CAPACITY_LOCAL}; at HOST {CAPACITY_NETWORK}, since it is pinned, and each "
+            "subscriber's copy, too]",
         ),
         click.option(
             "--speed",

@@ -38,19 +38,6 @@ class LiveProgress:
         self._tasks: list[TaskID] = []
 
     def __enter__(self) -> LiveProgress:
-        if self._is_wanted:
-            from rich.console import Console
-            from rich.progress import Progress, SpinnerColumn, TextColumn
-
-            self._progress = Progress(
-                SpinnerColumn(),
-                TextColumn("{task.description}"),
-                TextColumn("{task.fields[messages]:>12,} messages"),
-                TextColumn("{task.fields[words]}"),
-                console=Console(stderr=True),
-                transient=True,
-            )
-            self._progress.start()
         return self
 
     def __exit__(
@@ -59,19 +46,42 @@ class LiveProgress:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
+        self.stop()
+
+    def stop(self) -> None:
+        """Clears its lines; the next update begins anew."""
         if self._progress is not None:
             self._progress.stop()
+        self._progress, self._tasks = None, []
 
     def update(self) -> None:
         """Takes the latest counts; cheap, called some twenty times a second."""
-        progress = self._progress
-        if progress is None:
+        if not self._is_wanted:
             return
+        if self._progress is None:
+            self._progress = _started()
         rows = self._rows()
         for row in rows[len(self._tasks) :]:
-            self._tasks.append(progress.add_task(row.name, total=None, messages=0, words=""))
+            task = self._progress.add_task(row.name, total=None, messages=0, words="")
+            self._tasks.append(task)
         for task, row in zip(self._tasks, rows, strict=False):
-            progress.update(task, messages=row.messages, words=row.words)
+            self._progress.update(task, messages=row.messages, words=row.words)
+
+
+def _started() -> Progress:
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        TextColumn("{task.fields[messages]:>12,} messages"),
+        TextColumn("{task.fields[words]}"),
+        console=Console(stderr=True),
+        transient=True,
+    )
+    progress.start()
+    return progress
 
 
 def publisher_rows(sessions: Sequence[PublishedSession]) -> list[Row]:
@@ -89,16 +99,17 @@ def replay_rows(replay: Replay) -> list[Row]:
         said = process.progress
         words = process.died or ""
         if said and not words:
-            words = _lost(said["lost_upstream"], said["lost_overrun"])
+            words = lost_words(said["lost_upstream"], said["lost_overrun"])
         rows.append(Row(f"subscriber {process.number}", said.get("messages", 0), words))
     return rows
 
 
 def tally_rows(tally: Tally) -> list[Row]:
     """How far a subscriber is."""
-    lost = _lost(tally.lost_count("upstream"), tally.lost_count("overrun"))
+    lost = lost_words(tally.lost_count("upstream"), tally.lost_count("overrun"))
     return [Row("received", tally.messages, lost)]
 
 
-def _lost(upstream: int, overrun: int) -> str:
+def lost_words(upstream: int, overrun: int) -> str:
+    """What was lost so far."""
     return f"{upstream:,} lost upstream, {overrun:,} overrun"

@@ -14,6 +14,10 @@ from .events import Delivery, Event, Loss, SessionBegin, SessionEnd
 from .pacing import Pacer
 
 TICK_SECONDS = 0.05
+# Subscribers on other hosts get so long for what is on its way when a session ends, and a moment
+# when the publisher is told to end.
+DRAIN_SECONDS_MAX = 30.0
+DRAIN_SECONDS_INTERRUPTED = 1.0
 
 
 class StreamWriter(Protocol):
@@ -28,8 +32,8 @@ class StreamWriter(Protocol):
     def heartbeat(self) -> int:
         """Writes a frame without messages."""
 
-    def close(self) -> None:
-        """Ends the stream."""
+    def close(self, *, drain: float = ...) -> None:
+        """Ends the stream, when what was published has gone out."""
 
     @property
     def stats(self) -> rdmaq.PublisherStats:
@@ -50,6 +54,7 @@ class PublishedSession:
         frames: Frames written to the ring.
         bytes: Payload bytes written to the ring, length prefixes included.
         stalls: Times that a reliable stream waited for a subscriber.
+        subscribers: When it ended.
     """
 
     session: str
@@ -61,6 +66,7 @@ class PublishedSession:
     frames: int = 0
     ring_bytes: int = 0
     stalls: int = 0
+    subscribers: int = 0
 
     @property
     def lost_count(self) -> int:
@@ -80,6 +86,7 @@ class PublishedSession:
             "ring_frames": self.frames,
             "ring_bytes": self.ring_bytes,
             "stalls": self.stalls,
+            "subscribers": self.subscribers,
         }
 
 
@@ -139,15 +146,19 @@ class FeedPublisher:
                 self._on_tick()
                 tick_due = time.monotonic() + TICK_SECONDS
 
-    def close(self) -> None:
-        """Ends the current stream, if there is one; idempotent."""
+    def close(self, drain_seconds: float = DRAIN_SECONDS_INTERRUPTED) -> None:
+        """Ends the current stream, if there is one; idempotent.
+
+        Args:
+            drain_seconds: That what is on its way to other hosts may take.
+        """
         if self._stream is None:
             return
         stats = self._stream.stats
         session = self.sessions[-1]
         session.frames, session.stalls = stats.frames, stats.stalls
-        session.ring_bytes = stats.ring_bytes
-        self._stream.close()
+        session.ring_bytes, session.subscribers = stats.ring_bytes, stats.readers
+        self._stream.close(drain=drain_seconds)
         self._stream = None
 
     def _begin(self, event: SessionBegin) -> None:
@@ -159,7 +170,7 @@ class FeedPublisher:
     def _end(self, event: SessionEnd) -> None:
         session = self.sessions[-1]
         session.end_cause = event.cause
-        self.close()
+        self.close(DRAIN_SECONDS_MAX)
         self._on_session_end(session)
 
     def _idle(self) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from . import conservation, ranges
+from .latency import BY_CLOCKS
 from .publish import PublishedSession
 from .replay import Replay, SubscriberAccount
 
@@ -132,37 +133,74 @@ def verdict(sessions: Sequence[PublishedSession], accounts: Sequence[SubscriberA
 def print_subscriber(console: Console, report: dict[str, Any]) -> None:
     """Prints the table of one subscriber, and its messages by type."""
     console.print(_table([SubscriberAccount(1, report, [])]))
+    _print_latency_note(console, [report])
     counts = report["counts_by_type"]
     console.print(
         "by type: " + ", ".join(f"{kind} {counts[kind]:,}" for kind in sorted(counts)),
         soft_wrap=True,
     )
-    for cause in ("lost_ranges", "lost_overrun_ranges"):
+    for cause in ("lost_ranges", "lost_overrun_ranges", "lost_disconnected_ranges"):
         if report[cause]:
             words = ", ".join(f"{first}-{last}" for first, last in report[cause][:8])
             more = f" and {len(report[cause]) - 8} more" if len(report[cause]) > 8 else ""
             console.print(f"{cause.replace('_', ' ')}: {words}{more}", soft_wrap=True)
 
 
+def print_subscribers(console: Console, reports: Sequence[dict[str, Any]]) -> None:
+    """Prints the table of several subscribers, and what is wrong with each."""
+    accounts = [
+        SubscriberAccount(report["number"], report, [], report["died"]) for report in reports
+    ]
+    console.print(_table(accounts))
+    _print_latency_note(console, reports)
+    for report in reports:
+        for words in (*report["breaches"], *([report["died"]] if report["died"] else [])):
+            console.print(f"subscriber {report['number']}: {words}", soft_wrap=True)
+
+
+def _print_latency_note(console: Console, reports: Sequence[dict[str, Any]]) -> None:
+    """Says where the latencies come from, if not from the counter of this very host."""
+    if any(report["clocks_disagree"] for report in reports):
+        console.print(
+            "latency unknown: messages came before they were sent, so the hosts' clocks do not "
+            "agree; synchronise them, or leave --clocks-synchronised out",
+            soft_wrap=True,
+        )
+    elif any(report["latency_by"] == BY_CLOCKS for report in reports):
+        console.print(
+            "latencies are of a batch's first message, by the clocks of both hosts: as good as "
+            "they agree",
+            soft_wrap=True,
+        )
+    elif any(report["transport"] != "shm" and report["messages"] for report in reports):
+        console.print(
+            "latency unknown: the publisher is on another host, whose clock is not ours; if the "
+            "two are synchronised, say --clocks-synchronised",
+            soft_wrap=True,
+        )
+
+
 def _table(accounts: Sequence[SubscriberAccount]) -> Any:
     from rich import box
     from rich.table import Table
 
+    losses = {"lost_messages": "lost\nupstream", "lost_overrun": "lost by\noverrun"}
+    if any(account.report["lost_disconnected"] for account in accounts):
+        losses["lost_disconnected"] = "discon-\nnected"
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    names = ("sub-\nscriber", "\nmessages", "lost\nupstream", "lost by\noverrun")
+    names = ("sub-\nscriber", "\nmessages", *losses.values())
     for name in (*names, *(f"{part}\nµs" for part in ("p50", "p99", "p99.9", "max"))):
         table.add_column(name, justify="right", no_wrap=True)
     for account in accounts:
         report = account.report
         if account.died is not None and not report["messages"]:
-            table.add_row(str(account.number), *["-"] * 7)
+            table.add_row(str(account.number), *["-"] * (len(losses) + 5))
             continue
-        counts = [report["messages"], report["lost_messages"], report["lost_overrun"]]
         latency = report["latency_ns"]
         latencies = [latency.get(name) for name in ("p50", "p99", "p99_9", "max")]
         table.add_row(
             str(account.number),
-            *(f"{count:,}" for count in counts),
+            *(f"{report[name]:,}" for name in ("messages", *losses)),
             *("-" if value is None else _microseconds(value) for value in latencies),
         )
     return table

@@ -14,6 +14,7 @@ import rdmaq
 from . import ranges
 from .events import SessionBegin
 from .feed import Feed
+from .options import CAPACITY_LOCAL, CAPACITY_NETWORK
 from .progress import LiveProgress, publisher_rows
 from .publish import FeedPublisher, PublishedSession
 from .report import print_feed
@@ -29,13 +30,24 @@ def publish_feed(
     stream: str,
     *,
     speed: float | None,
-    capacity: str,
+    capacity: str | None,
     flow: rdmaq.Flow,
     wait_subscribers: int,
     as_json: bool,
     console: Console,
 ) -> None:
     """Publishes a feed at an address, each session as a new incarnation of the stream.
+
+    Args:
+        feed: What is published.
+        address: Of the node.
+        stream: Its name there.
+        speed: As in `Pacer`.
+        capacity: Of the ring; None: what suits those who may subscribe.
+        flow: Who waits for whom.
+        wait_subscribers: How many must have subscribed before the first message.
+        as_json: Print one object at the end instead of what people read.
+        console: For that.
 
     Raises:
         MarketDataError: The feed cannot be used.
@@ -45,6 +57,7 @@ def publish_feed(
         door = _Door(node, stream, capacity, flow, wait_subscribers)
         progress = LiveProgress(lambda: publisher_rows(publisher.sessions), is_wanted=not as_json)
         publisher = FeedPublisher(door.open, speed=speed, on_tick=progress.update)
+        door.sessions = publisher.sessions
         try:
             with progress:
                 publisher.run(feed)
@@ -55,17 +68,28 @@ def publish_feed(
 
 
 class _Door:
-    """Opens the streams of a feed's sessions, and waits for who should be there."""
+    """Opens the streams of a feed's sessions, and waits for who should be there.
+
+    Attributes:
+        sessions: What was published so far, the one to be opened last.
+    """
 
     def __init__(
-        self, node: rdmaq.Node, stream: str, capacity: str, flow: rdmaq.Flow, wait_subscribers: int
+        self,
+        node: rdmaq.Node,
+        stream: str,
+        capacity: str | None,
+        flow: rdmaq.Flow,
+        wait_subscribers: int,
     ) -> None:
         self._node = node
         self._stream = stream
-        self._capacity = capacity
+        self._is_local = node.address.startswith("local:")
+        self._capacity = capacity or (CAPACITY_LOCAL if self._is_local else CAPACITY_NETWORK)
         self._flow = flow
         self._wait_subscribers = wait_subscribers
         self._before: rdmaq.Publisher | None = None
+        self.sessions: Sequence[PublishedSession] = ()
 
     @property
     def has_opened(self) -> bool:
@@ -74,8 +98,7 @@ class _Door:
 
     def open(self, begin: SessionBegin) -> rdmaq.Publisher:
         """Publishes a session's stream and returns when its subscribers have had their chance."""
-        # A closed stream still counts those who did not let go of it.
-        followers = 0 if self._before is None else self._before.stats.readers
+        followers = self._follower_count()
         publisher = self._node.publish(
             self._stream,
             capacity=self._capacity,
@@ -92,6 +115,15 @@ class _Door:
             _wait_for(publisher, followers, FOLLOW_SECONDS_MAX)
         self._before = publisher
         return publisher
+
+    def _follower_count(self) -> int:
+        """How many of the last session's subscribers may come to the next one."""
+        if self._before is None:
+            return 0
+        # A closed stream still counts those of this host who did not let go of it; links to other
+        # hosts ended with it.
+        after = self._before.stats.readers
+        return after if self._is_local else max(after, self.sessions[-2].subscribers)
 
 
 def _wait_for(publisher: rdmaq.Publisher, count: int, seconds_max: float | None) -> None:

@@ -20,9 +20,10 @@ from typing import Any
 
 import rdmaq
 
+from .latency import Latencies
 from .lifeline import end_with_parent
 from .receive import Pace, receive
-from .tally import Latencies, Tally
+from .tally import Tally
 
 ATTACH_SECONDS = 30.0
 

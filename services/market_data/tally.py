@@ -5,57 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from hdrh.histogram import HdrHistogram
-from numpy.typing import NDArray
 
 import rdmaq
 
 from . import ranges
 from .itch50 import count_by_type, named_counts
-
-LATENCY_NS_MAX = 3_600_000_000_000
-LATENCY_DIGITS = 3
-# Latencies gathered before they go into the histogram together: one call for each value costs
-# more than all the rest of a subscriber's work.
-LATENCIES_AT_ONCE = 16_384
-PERCENTILES = {"p50": 50.0, "p99": 99.0, "p99_9": 99.9}
-
-
-class Latencies:
-    """A histogram of publish-to-receive latencies, three digits exact."""
-
-    def __init__(self) -> None:
-        self._histogram = HdrHistogram(1, LATENCY_NS_MAX, LATENCY_DIGITS)
-        self._gathered: list[NDArray[np.int64]] = []
-        self._gathered_count = 0
-
-    def add(self, latencies_ns: NDArray[np.int64]) -> None:
-        """Takes latencies, one per frame; the array is kept, so it must not change."""
-        self._gathered.append(latencies_ns)
-        self._gathered_count += len(latencies_ns)
-        if self._gathered_count >= LATENCIES_AT_ONCE:
-            self._record()
-
-    def as_json(self) -> dict[str, int | None]:
-        """Gives p50, p99, p99_9 and max in ns; None for each when nothing was measured."""
-        self._record()
-        histogram = self._histogram
-        if not histogram.get_total_count():
-            return dict.fromkeys([*PERCENTILES, "max"])
-        figures: dict[str, int | None] = {
-            name: int(histogram.get_value_at_percentile(percentile))
-            for name, percentile in PERCENTILES.items()
-        }
-        return {**figures, "max": int(histogram.get_max_value())}
-
-    def _record(self) -> None:
-        if not self._gathered:
-            return
-        values = np.clip(np.concatenate(self._gathered), 1, LATENCY_NS_MAX)
-        distinct, counts = np.unique(values, return_counts=True)
-        for value, count in zip(distinct.tolist(), counts.tolist(), strict=True):
-            self._histogram.record_value(value, count)
-        self._gathered, self._gathered_count = [], 0
+from .latency import BY_CLOCKS, Latencies, by_clocks_ns
 
 
 class Tally:
@@ -64,11 +19,21 @@ class Tally:
     Args:
         first_sequence: What the first batch must begin with; None takes it as it comes.
         latencies: Where latencies go, when several streams have one histogram.
+        transport: By which the stream comes. A publisher on another host has another counter, so
+            that only clocks can tell how long something took.
+        clocks_agree: The user says that they do.
     """
 
     def __init__(
-        self, first_sequence: int | None = None, latencies: Latencies | None = None
+        self,
+        first_sequence: int | None = None,
+        latencies: Latencies | None = None,
+        *,
+        transport: str = "shm",
+        clocks_agree: bool = False,
     ) -> None:
+        self.transport = transport
+        self._clocks_agree = clocks_agree
         self.messages = 0
         self.batches = 0
         self.frames = 0
@@ -96,9 +61,11 @@ class Tally:
         self.messages += count
         self.batches += 1
         self._empty += count_by_type(batch.data, batch.offsets, self._counts)
-        latencies_ns = batch.frame_latency_ns
-        self.frames += len(latencies_ns)
-        self._latencies.add(latencies_ns)
+        self.frames += len(batch.frame_counts)
+        if self.transport == "shm":
+            self._latencies.add(batch.frame_latency_ns)
+        elif self._clocks_agree:
+            self._latencies.add(by_clocks_ns(batch), by=BY_CLOCKS)
 
     def _follow(self, sequence: int, count: int) -> None:
         """Checks that nothing is missing without a word, and nothing came twice."""
@@ -128,10 +95,14 @@ class Tally:
             "lost_overrun": self.lost_count("overrun"),
             "lost_overrun_ranges": self.lost["overrun"],
             "lost_disconnected": self.lost_count("disconnected"),
+            "lost_disconnected_ranges": self.lost["disconnected"],
             "undeclared_ranges": self.undeclared,
             "doubled": self.doubled,
             "counts_by_type": named_counts(self._counts, self._empty),
             "latency_ns": self._latencies.as_json(),
+            "latency_by": self._latencies.by,
+            "clocks_disagree": self._latencies.impossible,
+            "transport": self.transport,
             "frames": self.frames,
             "batches": self.batches,
         }

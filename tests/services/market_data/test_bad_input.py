@@ -130,7 +130,7 @@ def test_number_that_is_none_or_has_no_end(
 ) -> None:
     assert option in refused("replay", option, number)
     if option == "--timeout":
-        refused("subscribe", "--address", "local:nobody", option, number)
+        refused("subscribe", "local:nobody", option, number)
 
 
 def test_line_that_is_not_in_the_capture(refused: Callable[..., str], small_capture: Path) -> None:
@@ -139,7 +139,8 @@ def test_line_that_is_not_in_the_capture(refused: Callable[..., str], small_capt
 
 def test_unknown_command_and_missing_option(refused: Callable[..., str]) -> None:
     assert "No such command" in refused("relay")
-    assert "--address" in refused("subscribe")
+    assert "--address" in refused("publish")
+    assert "ADDRESS" in refused("subscribe")
 
 
 def test_message_too_large_for_the_ring(refused: Callable[..., str], tmp_path: Path) -> None:
@@ -149,26 +150,62 @@ def test_message_too_large_for_the_ring(refused: Callable[..., str], tmp_path: P
 
 
 def test_unknown_node_and_stream(refused: Callable[..., str]) -> None:
-    said = refused("subscribe", "--address", "local:nobody")
+    said = refused("subscribe", "local:nobody")
     assert "no node" in said
     assert "--timeout" in said
     assert "timeout=" not in said, "that is the API's word"
     address = f"local:bad-{os.getpid()}"
     with rdmaq.Node(address) as node, node.publish("other"):
-        assert "'other'" in refused("subscribe", "--address", address, "--stream", "itch")
+        assert "'other'" in refused("subscribe", address, "--stream", "itch")
 
 
 def test_stream_of_another_schema(refused: Callable[..., str]) -> None:
     address = f"local:typed-{os.getpid()}"
     with rdmaq.Node(address) as node, node.publish("itch", np.dtype([("x", "<u8")])):
-        assert "not market data" in refused("subscribe", "--address", address)
+        assert "not market data" in refused("subscribe", address)
 
 
 def test_address_of_another_host_and_of_no_form(
     refused: Callable[..., str], small_capture: Path
 ) -> None:
-    refused("subscribe", "--address", "exchange:7471")
+    refused("subscribe", "exchange:7471")
     refused("publish", small_capture, "--address", "nonsense")
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (("subscribe", "10.255.0.1"), "--tls-ca"),
+        (("subscribe", "10.255.0.1:7471", "--subscribers", "2"), "--tls-ca"),
+        (("subscribe", "local:x", "--subscribers", "0"), "--subscribers"),
+        (("subscribe", "local:x", "--subscribers", "65"), "--subscribers"),
+        (("subscribe", "local:x", "--transport", "carrier"), "--transport"),
+        (("subscribe", "local:x", "--transport", "verbs"), "shared memory only"),
+        (("subscribe", "feed-1:99999"), "at most 65535"),
+        (("subscribe", "[::1", "--insecure"), "cannot be read"),
+        (("subscribe", "127.0.0.1", "--tls-ca", "/nowhere"), "does not exist"),
+        (("subscribe", "127.0.0.1", "--tls-ca", "/dev/null"), "--tls-ca cannot be used"),
+        (("subscribe", "127.0.0.1", "--tls-certificate", "/dev/null"), "without its key"),
+        (("subscribe", "127.0.0.1", "--token-file", "/dev/null"), "no token"),
+        (("publish", "--address", "0.0.0.0"), "--tls-certificate and --tls-key"),
+        (("publish", "--address", "10.255.0.1", "--tls-key", "/dev/null"), "without its key"),
+        (("publish", "--address", "127.0.0.1", "--token-file", "{short}"), "16 to 1,024"),
+        (("publish", "--address", "10.255.0.1", "--insecure"), "10.255.0.1"),
+        (("demo", "--nodes", "2"), "--rdma"),
+        (("demo", "--rdma", "--nodes", "3"), "--nodes"),
+        (("demo", "--messages", "5"), "--messages"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
+)
+def test_other_host_that_cannot_be(
+    refused: Callable[..., str], tmp_path: Path, options: tuple[str, ...], words: str
+) -> None:
+    """Addresses, credentials and what goes with them; each in the words of its options."""
+    short = tmp_path / "short"
+    short.write_text("short\n", encoding="ascii")
+    said = refused(*(option.format(short=short) for option in options))
+    assert words in said
+    assert not re.search(r"[a-z]_file\b|timeout=|credentials=", said), "those are the API's words"
 
 
 def test_stream_name_and_socket_path_that_cannot_be(

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from rdmaq_services.market_data import follow
+from rdmaq_services.market_data.follow import Follower, Wish
 
 import rdmaq
 
@@ -27,7 +28,7 @@ def test_wait_for_a_further_session_is_told_once_and_ends_on_timeout(
     address = f"local:md-waits-{os.getpid()}"
     with rdmaq.Node(address) as node:
         stream = node.publish("itch", flow=rdmaq.reliable(min_readers=1, timeout=DEADLINE_SECONDS))
-        subscriber = start_rdmaq_md("subscribe", "--address", address, "--timeout", 1.5)
+        subscriber = start_rdmaq_md("subscribe", address, "--timeout", 1.5)
         stream.send(b"A" * 36)
         stream.close()
         _, errors = subscriber.communicate(timeout=DEADLINE_SECONDS)
@@ -46,9 +47,10 @@ def test_node_that_never_answers_ends_the_wait_for_a_further_session() -> None:
 
     peer: Any = Peer()
     ended: Any = SimpleNamespace(name="itch", epoch=1)
+    follower = Follower(Wish(address="local:x", stream="itch"), print)
     with pytest.raises(rdmaq.HandoverError):
-        follow._next_session(peer, ended, "auto", 0.0)
-    assert 1 < peer.asked <= follow.HANDOVER_TRIES_MAX
+        follower._next_session(peer, ended)
+    assert 1 < peer.asked <= follow.TRIES_MAX
 
 
 @pytest.mark.parametrize("command", ["publish", "subscribe"])
@@ -63,10 +65,12 @@ def test_progress_is_shown_on_a_terminal_and_nowhere_else(
     }
     monkeypatch.setenv("TERM", "xterm")
     terminal, inside = pty.openpty()
-    shown = start_rdmaq_md(*arguments.pop(command), "--address", address, stderr=inside)
+    for name, words in arguments.items():
+        words[1:1] = ["--address", address] if name == "publish" else [address]
+    shown = start_rdmaq_md(*arguments.pop(command), stderr=inside)
     os.close(inside)
     ((_, rest),) = arguments.items()
-    other = start_rdmaq_md(*rest, "--address", address)
+    other = start_rdmaq_md(*rest)
     seen = b""
     with suppress(OSError):  # EIO: everybody has closed the other side
         while chunk := os.read(terminal, 65536):

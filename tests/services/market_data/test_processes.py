@@ -136,7 +136,7 @@ def test_stream_is_published_and_subscribed_to_from_two_shells(
 ) -> None:
     """The subscriber may start first, and the two agree on every message."""
     address = f"local:md-{os.getpid()}"
-    subscriber = start_rdmaq_md("subscribe", "--address", address, "--timeout", 60, "--json")
+    subscriber = start_rdmaq_md("subscribe", address, "--timeout", 60, "--json")
     published = rdmaq_md(
         "publish", synthetic_lines.capture, "--address", address, "--wait-subscribers", 1, "--json"
     )
@@ -161,7 +161,7 @@ def test_subscriber_follows_session_after_session(
         )
     ]
     write_capture(path, datagrams)
-    subscriber = start_rdmaq_md("subscribe", "--address", address, "--timeout", 60, "--json")
+    subscriber = start_rdmaq_md("subscribe", address, "--timeout", 60, "--json")
     published = rdmaq_md("publish", path, "--address", address, "--wait-subscribers", 1, "--json")
     assert published.returncode == 0, published.stderr
     assert published.stderr.count("waiting for 1 subscriber") >= 1
@@ -182,7 +182,7 @@ def test_publisher_that_is_killed_is_an_error_with_what_came_before(
         "publish", "--messages", 10_000_000, "--speed", 1, "--address", address,
         "--wait-subscribers", 1,
     )  # fmt: skip
-    subscriber = start_rdmaq_md("subscribe", "--address", address, "--timeout", 60, "--json")
+    subscriber = start_rdmaq_md("subscribe", address, "--timeout", 60, "--json")
     wait_reading(subscriber.pid)
     publisher.kill()
     output, errors = subscriber.communicate(timeout=DEADLINE_SECONDS)
@@ -198,7 +198,7 @@ def test_subscriber_told_to_end_tells_what_it_got(start_rdmaq_md: Start) -> None
         "publish", "--messages", 10_000_000, "--speed", 1, "--address", address,
         "--wait-subscribers", 1,
     )  # fmt: skip
-    subscriber = start_rdmaq_md("subscribe", "--address", address, "--timeout", 60, "--json")
+    subscriber = start_rdmaq_md("subscribe", address, "--timeout", 60, "--json")
     wait_reading(subscriber.pid)
     subscriber.send_signal(signal.SIGINT)
     output, errors = subscriber.communicate(timeout=DEADLINE_SECONDS)

@@ -34,7 +34,8 @@ class FakeStream:
         self.said.append(("heartbeat",))
         return 0
 
-    def close(self) -> None:
+    def close(self, *, drain: float = 0.0) -> None:
+        del drain
         self.said.append(("close",))
 
     @property
@@ -113,10 +114,14 @@ def report(**changes: Any) -> dict[str, Any]:
         "lost_overrun": 0,
         "lost_overrun_ranges": [],
         "lost_disconnected": 0,
+        "lost_disconnected_ranges": [],
         "undeclared_ranges": [],
         "doubled": 0,
         "counts_by_type": {"A": 90},
         "latency_ns": {},
+        "latency_by": None,
+        "clocks_disagree": 0,
+        "transport": "shm",
         "frames": 9,
         "batches": 3,
         **changes,

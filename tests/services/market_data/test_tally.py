@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 from rdmaq_services.market_data.itch50 import EMPTY_MESSAGE
-from rdmaq_services.market_data.tally import Latencies, Tally
+from rdmaq_services.market_data.latency import Latencies
+from rdmaq_services.market_data.tally import Tally
 
 import rdmaq
 
@@ -19,6 +20,7 @@ def fake(sequence: int, count: int) -> Any:
         sequence=sequence,
         data=np.frombuffer(b"A" * count, np.uint8),
         offsets=np.arange(count + 1, dtype=np.uint32),
+        frame_counts=np.array([count]),
         frame_latency_ns=np.array([1_000]),
     )
     return _Sized(batch, count)

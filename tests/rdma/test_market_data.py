@@ -1,0 +1,39 @@
+"""`rdmaq-md publish` in one virtual machine, `rdmaq-md subscribe` in another."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from rdmaq.rig import lifecycle
+from rdmaq.rig.host_tests import kernel_complaints
+from rdmaq.rig.state import State
+from tests.rdma.fan_out import fan_out, faults, synthetic
+from tests.rig.support import need_qemu, wish_for
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
+MESSAGES, SEED = 12_000, 11
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[State]:
+    need_qemu()
+    wish = wish_for("market-data", node_count=2)
+    try:
+        yield lifecycle.up(wish)
+    finally:
+        lifecycle.down(wish.name)
+
+
+def test_four_subscribers_of_another_machine_get_all_of_a_reliable_feed_over_a_bad_wire(
+    two: State,
+) -> None:
+    """A ring a tenth as long as the feed, 2 % of all packets lost. The matrix: scripts/stress."""
+    feed = synthetic(MESSAGES, SEED)
+    outcome = fan_out(two, feed, publishing=["--reliable", "--capacity", "64KiB"], loss_percent=2)
+    assert faults(feed, outcome) == []
+    assert outcome.dropped > 0
+    assert [kernel_complaints(two, node) for node in (0, 1)] == [[], []]
+    assert outcome.said["sessions"][0]["stalls"] > 0, "the ring was never full: what gated it?"
