@@ -130,7 +130,7 @@ class Peer(Handle):
         Raises:
             StreamNotFound: not on offer; `.available` lists what is.
             SchemaMismatch: it carries another dtype; the text names both.
-            TooManyReaders: it has 128 subscribers.
+            TooManyReaders: it has 128 subscribers on its host, or 256 on others.
             PeerNotFound: the node is not there any more.
             HandoverError: it is there and does not answer, or not in this release's form.
             SegmentError: what it handed over failed its checks, and was not used.

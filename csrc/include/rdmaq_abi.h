@@ -22,6 +22,7 @@
 #define RQ_GUARD_BYTES_DEFAULT_MAX 1048576
 #define RQ_GUARD_BYTES_MIN 4096
 #define RQ_READERS_MAX 128
+#define RQ_TAPS_MAX 256 /* links to other hosts */
 #define RQ_FRAME_MESSAGES_MAX 16777215
 #define RQ_BLOCK_PAYLOAD_BYTES_MAX 65535
 #define RQ_LEDGER_ENTRIES 4096
@@ -217,6 +218,9 @@ int rq_publisher_admit(struct rq_publisher *publisher, uint32_t start, uint64_t 
                        uint64_t *sequence_out);
 /* Forgets a reader whose process or socket went. Idempotent; -ENOENT: no such slot. */
 int rq_publisher_dismiss(struct rq_publisher *publisher, int slot);
+/* Tells a reader that it stalled and gets no more: a replica's owner says it for the publisher.
+ * -ENOENT: no such slot. */
+int rq_publisher_cut_off(struct rq_publisher *publisher, int slot);
 void rq_publisher_read_stats(struct rq_publisher *publisher, struct rq_publisher_stats *out);
 /* Writes `end`, wakes the one inside and every reader, waits until the handle is idle.
  * After it every call returns -ESHUTDOWN. Idempotent. The segment outlives it. */

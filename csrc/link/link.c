@@ -214,8 +214,8 @@ int rq_link_start(struct rq_link *link) {
 
 /* ---- ending ---- */
 
-void rq_link_cut_off(struct rq_tap *tap) {
-    rq_link_fail((struct rq_link *)tap, RQ_LINK_CAUSE_STALLED, 0, 0);
+int rq_link_cut_off(struct rq_tap *tap) {
+    return rq_link_fail((struct rq_link *)tap, RQ_LINK_CAUSE_STALLED, 0, 0);
 }
 
 int rq_link_stop(struct rq_link *link) {

@@ -73,7 +73,7 @@ uint32_t rq_link_run(struct rq_link *link);
 /* rq_tap.serve. */
 void rq_link_serve(struct rq_tap *tap, uint64_t tail);
 /* rq_tap.cut_off. */
-void rq_link_cut_off(struct rq_tap *tap);
+int rq_link_cut_off(struct rq_tap *tap);
 /* The end of posting, by the first who calls it: 1. */
 int rq_link_fail(struct rq_link *link, uint32_t cause, uint32_t status, uint32_t vendor_error);
 /* 1: the caller has the turn; 0: its holder goes round once more. */

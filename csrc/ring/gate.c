@@ -20,6 +20,18 @@ static void cut_off(struct rq_publisher *publisher, struct rq_admitted *reader, 
     rq_wake_everybody(publisher->live);
 }
 
+int rq_publisher_cut_off(struct rq_publisher *publisher, int slot) {
+    int error = -ENOENT;
+    rq_publisher_lock(publisher);
+    for (uint32_t i = 0; i < publisher->reader_count; i++) {
+        if (publisher->readers[i]->slot != slot) continue;
+        cut_off(publisher, publisher->readers[i], RQ_CUT_STALLED);
+        error = 0;
+    }
+    rq_publisher_unlock(publisher);
+    return error;
+}
+
 /* A reader's word is hostile: loaded once, it must not run backwards or ahead of the tail. */
 static void look_at_cursor(struct rq_publisher *publisher, struct rq_admitted *reader) {
     /* Pairs with the release store in rq_reader_advance: the reader has finished with the bytes
@@ -86,11 +98,13 @@ static void cut_off_stalled(struct rq_publisher *publisher, uint64_t frame_bytes
     }
     for (uint32_t i = 0; i < publisher->tap_count; i++) {
         struct rq_tap *tap = publisher->taps[i];
+        uint64_t flushed = atomic_load_explicit(&tap->flushed_bytes, memory_order_relaxed);
+        if (flushed == RQ_TAP_GONE) continue;
         uint64_t cursor = atomic_load_explicit(&tap->cursor_bytes, memory_order_relaxed);
         if (cursor != tap->cursor_seen || cursor + room_bytes >= publisher->tail + frame_bytes)
             tap->moved_ticks = now_ticks;
         else if (has_passed(tap->moved_ticks, now_ticks, timeout_ticks))
-            tap->cut_off(tap);
+            publisher->readers_cut_off += tap->cut_off(tap) != 0;
         tap->cursor_seen = cursor;
     }
 }

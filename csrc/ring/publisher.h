@@ -24,15 +24,15 @@ struct rq_admitted {
     int is_deferred; /* nobody looks at its `waiting` before the keeper does */
 };
 
-#define RQ_TAPS_MAX 256u
 #define RQ_TAP_GONE UINT64_MAX /* no NIC reads our bytes for it any more, nor ever will */
 
 /* Somebody else who takes what is published: a link (csrc/link) is one. */
 struct rq_tap {
     /* Something was published, or is waited for. Never waits itself; under the publish lock. */
     void (*serve)(struct rq_tap *tap, uint64_t tail);
-    /* It stood in a reliable publisher's way for too long; under the publish lock. */
-    void (*cut_off)(struct rq_tap *tap);
+    /* It stood in a reliable publisher's way for too long; under the publish lock. 1: it carries no
+     * more from now on; 0: it had failed before. */
+    int (*cut_off)(struct rq_tap *tap);
     _Atomic uint64_t flushed_bytes; /* below it no NIC reads; it only grows */
     _Atomic uint64_t cursor_bytes;  /* reliable: below it no reader of the other side does */
     _Atomic uint32_t is_waited_for; /* gate.c sets it while a sender waits; the link clears it */

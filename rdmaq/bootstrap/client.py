@@ -17,6 +17,7 @@ from rdmaq.errors import (
     RdmaqError,
     RegionAccessError,
     RegionNotFound,
+    TooManyReaders,
     VersionMismatch,
 )
 
@@ -117,6 +118,7 @@ class Client:
         Raises:
             BootstrapError: the node refuses; the text has its reason.
             RegionNotFound, RegionAccessError: a region is not there, or must not be reached so.
+        TooManyReaders: the stream has as many subscribers as it can have.
         """
         request = wire.connect_request(ask, challenge, self._release)
         reply = self._call("Connect", request, pb.ConnectReply, _CONNECT_SECONDS_MAX)
@@ -187,6 +189,8 @@ class Client:
             return VersionMismatch(f"the node at {self._where} refused: {details}")
         if code is codes.PERMISSION_DENIED:
             return RegionAccessError(f"the node at {self._where} refused: {details}")
+        if code is codes.OUT_OF_RANGE:
+            return TooManyReaders(f"the node at {self._where} refused: {details}")
         if code is codes.NOT_FOUND:
             return RegionNotFound(f"the node at {self._where} refused: {details}")
         if code is codes.UNAVAILABLE and any(word in words for word in _TLS_WORDS):

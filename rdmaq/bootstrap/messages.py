@@ -268,6 +268,10 @@ class AccessRefusal(Refusal):
     """... since what it asks for may not be done."""
 
 
+class FullRefusal(Refusal):
+    """A stream has as many subscribers as it can have."""
+
+
 class AbsenceRefusal(Refusal):
     """... since what it asks for is not there (yet, or any more)."""
 

@@ -11,7 +11,14 @@ from typing import Any
 from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap import extra, wire
 from rdmaq.bootstrap.credentials import Credentials, check_allowed
-from rdmaq.bootstrap.messages import MAJOR, AbsenceRefusal, AccessRefusal, Backend, Refusal
+from rdmaq.bootstrap.messages import (
+    MAJOR,
+    AbsenceRefusal,
+    AccessRefusal,
+    Backend,
+    FullRefusal,
+    Refusal,
+)
 from rdmaq.bootstrap.sessions import SessionLimits, Sessions
 from rdmaq.bootstrap.wire_link import begin_in
 from rdmaq.errors import AddressInUse, BootstrapError
@@ -247,6 +254,8 @@ def _status_of(refusal: Refusal, code: Any) -> Any:
     """Told apart at the other end by these."""
     if isinstance(refusal, AccessRefusal):
         return code.PERMISSION_DENIED
+    if isinstance(refusal, FullRefusal):
+        return code.OUT_OF_RANGE  # gRPC itself says RESOURCE_EXHAUSTED when a message is too long
     return code.NOT_FOUND if isinstance(refusal, AbsenceRefusal) else code.ABORTED
 
 

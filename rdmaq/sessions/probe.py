@@ -50,6 +50,7 @@ class Farewell(IntEnum):
     CLOSED = 1  # the node was closed
     REVOKED = 2  # what the session was for is not exported any more
     LINK_ENDED = 3  # its stream's link failed, or its stream was closed
+    CUT_OFF = 4  # its reader stood in a reliable publisher's way for too long
 
 
 class ProbeMemory:

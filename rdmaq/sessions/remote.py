@@ -26,6 +26,7 @@ from rdmaq.sessions.backfill import Counts
 from rdmaq.sessions.calling import Caller, CallingSession, Outlet, dial
 from rdmaq.sessions.link_settings import LinkSettings
 from rdmaq.sessions.minder import MINDER
+from rdmaq.sessions.obituaries import CLOSED, CUT_OFF, OVER, UNREACHABLE
 from rdmaq.sessions.probe import Farewell
 from rdmaq.sessions.remote_cursor import RemoteCursor
 from rdmaq.sessions.replay import Replay
@@ -42,11 +43,6 @@ _log = logging.getLogger("rdmaq")
 _RESUME_SECONDS = 10.0
 _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.02, 1.0
 _CLOSE_SECONDS_MAX = 2.0
-_CLOSED = "its node was closed, or ended the connection"
-_OVER = (Farewell.CLOSED, Farewell.REVOKED)
-_UNREACHABLE = (
-    "its node's NIC does not answer any more: the host, its port or the way there is down"
-)
 
 
 class Remote:
@@ -75,7 +71,7 @@ class Remote:
         settings: LinkSettings,
         session_settings: PairSettings,
     ) -> None:
-        self.obituary = _CLOSED
+        self.obituary = CLOSED
         self.news: list[tuple[str, str, int]] = []
         self.counts = Counts()
         self._call, self._outlet, self._request = call, outlet, request
@@ -242,14 +238,14 @@ class Remote:
             state, farewell = self._replica.state(), session.farewell
             if state == lib.RQ_REPLICA_ENDED:
                 return
-            if farewell in _OVER:
-                self._lose(_CLOSED)
+            if farewell in OVER:
+                self._lose(OVER[farewell])
             elif farewell == Farewell.LINK_ENDED:
                 self._resume("the publisher ended it: we lag, or its retries are used up")
             elif state == lib.RQ_REPLICA_FAILED:
                 self._resume("a receive failed")
             elif state == lib.RQ_REPLICA_SILENT and not session.beat():
-                self._resume(_UNREACHABLE)
+                self._resume(UNREACHABLE)
 
     def _lose(self, obituary: str) -> None:
         """The reader finds that nobody is at the other end any more; under the lock."""
@@ -258,6 +254,8 @@ class Remote:
         assert self._replica is not None
         assert self._sock is not None
         self.obituary = obituary
+        if obituary == CUT_OFF:
+            self._replica.cut_off(self._slot)  # the reader finds that before anything else
         self._is_lost = True
         MINDER.remove(self._sock)
         self._replica.dismiss(self._slot)
@@ -306,10 +304,10 @@ class Remote:
                 if self._session is not None:
                     self._tell("link_down", f"{error}")
                 with self._lock:
-                    is_over = self._session is not None and self._session.farewell in _OVER
+                    farewell = 0 if self._session is None else self._session.farewell
                     self._let_go()
-                why = _CLOSED if is_over else f"its link cannot be had again: {error}"
-                if is_over or time.monotonic() >= deadline:
+                why = OVER.get(farewell, f"its link cannot be had again: {error}")
+                if farewell in OVER or time.monotonic() >= deadline:
                     break
                 time.sleep(pause)
                 pause = min(2 * pause, _PAUSE_SECONDS_MAX)

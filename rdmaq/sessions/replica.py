@@ -156,6 +156,10 @@ class Replica:
         """Forgets a reader; idempotent."""
         lib.rq_publisher_dismiss(self._publisher, slot)
 
+    def cut_off(self, slot: int) -> None:
+        """Tells a reader that the publisher does not wait for it any more: `CutOff`."""
+        lib.rq_publisher_cut_off(self._publisher, slot)
+
     @property
     def _publisher(self) -> Any:
         return lib.rq_replica_publisher(self._handle)

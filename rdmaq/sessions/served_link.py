@@ -16,6 +16,7 @@ from rdmaq.bootstrap.messages import (
     STARTS,
     TAIL_MODES,
     AbsenceRefusal,
+    FullRefusal,
     LinkAsk,
     LinkGrant,
     Refusal,
@@ -53,6 +54,7 @@ class ServedLink:
     Attributes:
         publisher, ask, tell: as given.
         grant: what the subscriber must know.
+        was_cut_off: its reader stood in a reliable publisher's way for too long.
 
     Raises:
         Refusal: why there can be no such link.
@@ -73,7 +75,7 @@ class ServedLink:
         self._handle: Any = None
         self._opened: OpenedRing | None = None
         domain = session_pair.domain
-        self._is_closed = self._is_told = False
+        self._is_closed = self._is_told = self.was_cut_off = False
         with ExitStack() as undo:
             self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             undo.callback(os.close, self._event_fd)
@@ -165,8 +167,12 @@ class ServedLink:
     def look(self) -> None:
         """Has it failed? Then its subscriber, who may not see that, is told."""
         with self._lock:
-            if self._is_closed or self._is_told or self._stats().state != lib.RQ_LINK_FAILED:
+            if self._is_closed or self._is_told:
                 return
+            stats = self._stats()
+            if stats.state != lib.RQ_LINK_FAILED:
+                return
+            self.was_cut_off = stats.cause == lib.RQ_LINK_CAUSE_STALLED
         # Its session may be busy: who was never told would take us for silent, and wait.
         self._is_told = self.tell()
 
@@ -187,9 +193,11 @@ class ServedLink:
 
     @property
     def has_failed(self) -> bool:
-        """It carries no more, and its subscriber did not end it."""
+        """It carries no more, and its subscriber is to ask for the next one."""
         with self._lock:
-            return not self._is_closed and self._stats().state == lib.RQ_LINK_FAILED
+            if self._is_closed or self.was_cut_off:
+                return False
+            return bool(self._stats().state == lib.RQ_LINK_FAILED)
 
     def _stats(self) -> Any:
         stats = ffi.new("struct rq_link_stats *")
@@ -242,7 +250,10 @@ def _refusal(publisher: Publisher, code: int) -> Refusal:
             "that is more than the device sends in one request; publish it with a smaller guard"
         )
     if code == -errno.ENOSPC:
-        return Refusal(f"stream {name!r} has as many links as it can: close some")
+        return FullRefusal(
+            f"stream {name!r} has {lib.RQ_TAPS_MAX} subscribers on other hosts, as many as it can: "
+            "close some"
+        )
     if code == -errno.EINVAL:
         return Refusal(
             f"the replica of {name!r} stands where no frame of this stream begins: it is not of "

@@ -116,7 +116,8 @@ class ServedSession:
         links = links_of(publisher)
 
         def tell() -> bool:
-            return self.say(Farewell.LINK_ENDED) is not None
+            was_cut_off = self._link is not None and self._link[1].was_cut_off
+            return self.say(Farewell.CUT_OFF if was_cut_off else Farewell.LINK_ENDED) is not None
 
         link = links.open(publisher, self.pair, ask, tell)
         self._link = links, link

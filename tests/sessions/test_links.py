@@ -15,8 +15,11 @@ def test_subscriber_is_told_of_a_failed_link_until_it_could_be() -> None:
     link = ServedLink.__new__(ServedLink)
     link._lock = threading.Lock()
     link._is_closed = link._is_told = False
-    link._stats = lambda: SimpleNamespace(state=lib.RQ_LINK_FAILED)  # type: ignore[method-assign]
+    failed = SimpleNamespace(state=lib.RQ_LINK_FAILED, cause=lib.RQ_LINK_CAUSE_STALLED)
+    link._stats = lambda: failed  # type: ignore[method-assign]
     link.tell = lambda: next(answers)
     for _ in range(5):
         link.look()
     assert next(answers, None) is None
+    assert link.was_cut_off
+    assert not link.has_failed, "nobody is to ask for the next one"

@@ -126,7 +126,13 @@ static void its_reader_stalls(void) {
         run_nic(slot);
     }
     CHECK_EQUAL(stats_of(slot).flushed_bytes, linked.publisher->tail); /* it is not the NIC */
+    struct rq_publisher_stats stats;
+    rq_publisher_read_stats(linked.publisher, &stats);
+    CHECK_EQUAL(stats.reader_count, 1);
+    CHECK_EQUAL(stats.readers_cut_off, 0);
     while (rq_publisher_wait(linked.publisher, PAYLOAD, 1000000) == 0) run_nic(slot);
+    rq_publisher_read_stats(linked.publisher, &stats);
+    CHECK_EQUAL(stats.readers_cut_off, 1); /* once, however often it was looked at */
     check_end(slot, RQ_LINK_CAUSE_STALLED, 0);
 }
 
