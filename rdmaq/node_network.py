@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.metadata
 import os
 import socket
@@ -25,6 +26,7 @@ from rdmaq.shm.segment import host_id
 from rdmaq.stream.offer import Offer
 
 
+@functools.cache
 def release() -> str:
     """Of the installed rdmaq, for people; "" in a tree that was never installed."""
     with suppress(importlib.metadata.PackageNotFoundError):
