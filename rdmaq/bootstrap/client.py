@@ -25,6 +25,7 @@ CALL_SECONDS_MAX = 10.0
 # A node pins memory while it connects (20 ms per MiB on rxe), and probes while it confirms.
 _CONNECT_SECONDS_MAX = 60.0
 _RETRY_SECONDS = 0.1
+_REASON_CHARS_MAX = 1000
 # How gRPC tells that TLS failed: by words only (its core's security handshaker and OpenSSL).
 _TLS_WORDS = ("handshake", "certificate", "ssl", "tls", "verification")
 # A node that does not like our certificate hangs up after its half of the handshake.
@@ -70,6 +71,7 @@ class Client:
             *extra.COMMON_OPTIONS,
             ("grpc.max_receive_message_length", wire.MESSAGE_BYTES_MAX),
             ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 500),
         ]
         if not credentials.has_client_tls:
             self._channel = grpc.insecure_channel(self._where, options)
@@ -181,25 +183,25 @@ class Client:
                 "really an rdmaq node?"
             ) from error
 
-    def _explained(self, code: Any, details: str, patience: float) -> RdmaqError:
-        codes, words = self._grpc.StatusCode, details.lower()
-        if code is codes.UNAUTHENTICATED:
-            return AuthenticationError(f"the node at {self._where} refused: {details}")
-        if code is codes.FAILED_PRECONDITION:
-            return VersionMismatch(f"the node at {self._where} refused: {details}")
-        if code is codes.PERMISSION_DENIED:
-            return RegionAccessError(f"the node at {self._where} refused: {details}")
-        if code is codes.OUT_OF_RANGE:
-            return TooManyReaders(f"the node at {self._where} refused: {details}")
-        if code is codes.NOT_FOUND:
-            return RegionNotFound(f"the node at {self._where} refused: {details}")
-        if code is codes.UNAVAILABLE and any(word in words for word in _TLS_WORDS):
+    def _explained(self, code: Any, words: str, patience: float) -> RdmaqError:
+        codes, details = self._grpc.StatusCode, _printable(words)
+        lower = details.lower()
+        refusals: dict[Any, type[RdmaqError]] = {
+            codes.UNAUTHENTICATED: AuthenticationError,
+            codes.FAILED_PRECONDITION: VersionMismatch,
+            codes.PERMISSION_DENIED: RegionAccessError,
+            codes.NOT_FOUND: RegionNotFound,
+            codes.OUT_OF_RANGE: TooManyReaders,
+        }
+        if kind := refusals.get(code):
+            return kind(f"the node at {self._where} refused: {details}")
+        if code is codes.UNAVAILABLE and any(word in lower for word in _TLS_WORDS):
             return AuthenticationError(
                 f"TLS with {self._where} failed: {details[:300]}; check that the node's "
                 "certificate is of your ca_file's authority, bears this host's name and has not "
                 "expired, and that both sides speak TLS"
             )
-        if code is codes.UNAVAILABLE and any(word in words for word in _HANG_UP_WORDS):
+        if code is codes.UNAVAILABLE and any(word in lower for word in _HANG_UP_WORDS):
             shown = "does it accept this certificate (its authority, its dates)"
             if not self._has_certificate:
                 shown = "does it ask for TLS, or for a certificate (certificate_file and key_file)"
@@ -213,13 +215,22 @@ class Client:
             )
         if code is codes.DEADLINE_EXCEEDED:
             return PeerNotFound(
-                f"the node at {self._where} did not answer: {patience:g} s passed; is its "
-                "process stopped, or the port another program's?"
+                f"the node at {self._where} did not answer: {patience:.3g} s passed; is its "
+                "process stopped, the port another program's, or a firewall dropping packets?"
             )
         if code is codes.UNIMPLEMENTED:
             return BootstrapError(
                 f"what listens at {self._where} does not know the bootstrap: {details[:300]}; is "
                 "it really an rdmaq node?"
             )
+        if code is codes.RESOURCE_EXHAUSTED and "larger than max" not in lower:
+            return BootstrapError(
+                f"the node at {self._where} has too many calls at once: {details[:300]}; try again"
+            )
         reason = details if ": " in details else f"{code.name.lower()}: {details}"
-        return BootstrapError(f"the node at {self._where} refused: {reason[:1000]}")
+        return BootstrapError(f"the node at {self._where} refused: {reason}")
+
+
+def _printable(words: str) -> str:
+    """A stranger's words for a terminal: nothing that it would obey, and not too many."""
+    return "".join(c if c.isprintable() else " " for c in words[:_REASON_CHARS_MAX])

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap import extra, wire
+from rdmaq.bootstrap.arrivals import Arrivals
 from rdmaq.bootstrap.credentials import Credentials, check_allowed
+from rdmaq.bootstrap.health import Health
 from rdmaq.bootstrap.messages import (
     MAJOR,
     AbsenceRefusal,
@@ -25,11 +27,13 @@ from rdmaq.errors import AddressInUse, BootstrapError
 
 _log = logging.getLogger("rdmaq")
 
-_WORKERS = 8
+# A caller that does not confirm holds 16 at worst, for as long as its probes take (`SessionLimits`).
+_THREADS = 64
 _CALLS_AT_ONCE_MAX = 256
 _HANDSHAKE_MS_MAX = 5000
 _IDLE_MS_MAX = 600_000
 _CLOSE_SECONDS = 2.0
+_LATE_SECONDS = 0.1
 _TEXT_CHARS_MAX = 1000
 
 _OPTIONS = (
@@ -82,15 +86,16 @@ class Server:
         self._release = release
         self._limits = SessionLimits() if limits is None else limits
         self.sessions = Sessions(self._limits, backend.disconnect)
-        self._pool = ThreadPoolExecutor(_WORKERS, thread_name_prefix="rdmaq-bootstrap")
+        self._arrivals = Arrivals(_THREADS)
+        self._health = Health(grpc, self._arrivals)
+        self._pool = ThreadPoolExecutor(_THREADS, thread_name_prefix="rdmaq-bootstrap")
         self._server = grpc.server(
             self._pool,
-            handlers=[self._handlers()],
+            handlers=[self._handlers(), self._health.handler],
             interceptors=[_token_check(grpc, credentials)],
             options=_OPTIONS,
             maximum_concurrent_rpcs=_CALLS_AT_ONCE_MAX,
         )
-        self._add_health()
         try:
             self.port = self._bind(f"{host}:{port}")
         except BaseException:
@@ -120,19 +125,26 @@ class Server:
             ) from error
         return int(port)
 
+    @property
+    def waiting_count(self) -> int:
+        """Calls whose request has not arrived yet."""
+        return self._arrivals.count
+
     def start(self) -> None:
         """Begins to answer."""
         self._server.start()
         self._expiry.start()
-        self._health.set("", self._serving)
+        self._health.begin()
 
     def close(self) -> None:
         """Stops answering, ends every session; idempotent."""
         if self._stopping.is_set():
             return
         self._stopping.set()
-        self._health.enter_graceful_shutdown()
-        self._server.stop(_CLOSE_SECONDS).wait()
+        self._health.end()
+        stopped = self._server.stop(_CLOSE_SECONDS)
+        self._arrivals.hang_up(on_all=True)
+        stopped.wait()
         self._pool.shutdown(wait=True)
         if self._expiry.ident is not None:
             self._expiry.join()
@@ -140,18 +152,15 @@ class Server:
 
     def _expire(self) -> None:
         # Callers that vanish leave their sessions to the clock, also when nobody else calls.
-        while not self._stopping.wait(min(1.0, self._limits.confirm_seconds / 4)):
+        every_seconds = min(1.0, self._limits.confirm_seconds / 4)
+        while not self._stopping.wait(
+            min(every_seconds, _LATE_SECONDS if self._arrivals.count else every_seconds)
+        ):
             try:
+                self._arrivals.hang_up()
                 self.sessions.expire()
             except Exception:
-                _log.exception("a session that expired could not be ended")
-
-    def _add_health(self) -> None:
-        from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-
-        self._health = health.HealthServicer()
-        self._serving = health_pb2.HealthCheckResponse.SERVING
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+                _log.exception("what was late could not be ended")
 
     def _handlers(self) -> Any:
         grpc = self._grpc
@@ -165,7 +174,8 @@ class Server:
         return grpc.method_handlers_generic_handler(
             extra.SERVICE,
             {
-                name: grpc.unary_unary_rpc_method_handler(
+                # One request, but the handler waits for it, since it must not do so for ever.
+                name: grpc.stream_unary_rpc_method_handler(
                     self._guarded(kind, handler),
                     response_serializer=lambda reply: reply.SerializeToString(),
                 )
@@ -175,11 +185,15 @@ class Server:
 
     def _guarded(
         self, kind: Any, handler: Callable[[Any, str], Any]
-    ) -> Callable[[bytes, Any], Any]:
+    ) -> Callable[[Iterator[bytes], Any], Any]:
         """Parses what arrived, and turns what goes wrong into a status with its reason."""
         code = self._grpc.StatusCode
 
-        def answer(packet: bytes, context: Any) -> Any:
+        def answer(requests: Iterator[bytes], context: Any) -> Any:
+            try:
+                packet = self._arrivals.take(requests, context)
+            except BootstrapError as error:
+                context.abort(code.INVALID_ARGUMENT, str(error))
             try:
                 request = kind.FromString(packet)
             except Exception:  # protobuf's own classes differ between its releases
@@ -275,7 +289,8 @@ def _token_check(grpc: Any, credentials: Credentials) -> Any:
             "credentials=)",
         )
 
-    refusal = grpc.unary_unary_rpc_method_handler(refuse)
+    # Of whatever kind the call is: who has no token is refused without a look at what he asks.
+    refusal = grpc.stream_stream_rpc_method_handler(refuse)
 
     class TokenCheck(grpc.ServerInterceptor):  # type: ignore[misc]
         """Nothing but a health check is answered to who does not show the token."""

@@ -1,0 +1,156 @@
+"""Calls whose request never comes: they are hung up on, and nobody else waits for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import grpc
+import pytest
+
+import rdmaq
+from rdmaq.bootstrap.arrivals import PATIENCE_SECONDS, PATIENCE_SECONDS_SCARCE, Arrivals
+from rdmaq.bootstrap.extra import HEALTH_CHECK, SERVICE
+from rdmaq.errors import BootstrapError
+from tests.bootstrap.rig import serving
+from tests.bootstrap.test_security import check_serves, client_of
+from tests.conformance.rig import eventually
+
+CALL_COUNT, CALLS_PER_CONNECTION = 192, 16
+
+
+class Call:
+    """Of a caller who sends nothing, until it is hung up on."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+
+    def cancel(self) -> None:
+        self.ended.set()
+
+    def requests(self) -> Iterator[bytes]:
+        assert self.ended.wait(60)
+        raise RuntimeError("gRPC's word for a call that was hung up on")
+        yield b""
+
+
+class Waiting:
+    """`count` calls that wait for their requests, each in a thread, by a clock of the test's."""
+
+    def __init__(self, arrivals: Arrivals, count: int) -> None:
+        self.calls = [Call() for _ in range(count)]
+        self._threads = [threading.Thread(target=self._take, args=(arrivals, c)) for c in self.calls]
+        before = arrivals.count
+        for thread in self._threads:
+            thread.start()
+        eventually(lambda: arrivals.count == before + count)
+
+    @staticmethod
+    def _take(arrivals: Arrivals, call: Call) -> None:
+        with pytest.raises(RuntimeError, match="hung up on"):
+            arrivals.take(call.requests(), call)
+
+    def join(self) -> None:
+        for thread in self._threads:
+            thread.join()
+
+
+def test_request_that_is_late_is_hung_up_on_and_no_other() -> None:
+    """By the clock; where many wait, after less time."""
+    now = 100.0
+    arrivals = Arrivals(16, clock=lambda: now)
+    first = Waiting(arrivals, 2)
+    now += PATIENCE_SECONDS - 0.1
+    second = Waiting(arrivals, 2)
+    arrivals.hang_up()
+    assert not any(call.ended.is_set() for call in first.calls)
+    now += 0.2
+    arrivals.hang_up()
+    assert all(call.ended.is_set() for call in first.calls)
+    first.join()
+    third = Waiting(arrivals, 3)  # more than a quarter of the threads wait now
+    arrivals.hang_up()
+    assert all(call.ended.is_set() for call in second.calls), "they had 0.2 s"
+    assert not any(call.ended.is_set() for call in third.calls)
+    second.join()
+    now += PATIENCE_SECONDS_SCARCE + 0.1
+    arrivals.hang_up()
+    assert not any(call.ended.is_set() for call in third.calls), "there is room again"
+    arrivals.hang_up(on_all=True)
+    third.join()
+    assert arrivals.count == 0
+
+
+def test_call_without_a_request_is_told_so() -> None:
+    arrivals = Arrivals(16)
+    with pytest.raises(BootstrapError, match=r"ended without a request: .+; .+"):
+        arrivals.take(iter(()), Call())
+    assert arrivals.take(iter([b"one", b"two"]), Call()) == b"one"
+    assert arrivals.count == 0
+
+
+def silent(channel: grpc.Channel, method: str, end: threading.Event) -> Any:
+    """A call whose headers are sent, and nothing else before `end`."""
+
+    def nothing() -> Iterator[bytes]:
+        end.wait()
+        yield from ()
+
+    return channel.stream_unary(method).future(nothing())  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("method", [f"/{SERVICE}/Describe", HEALTH_CHECK])
+def test_calls_that_never_send_their_request_leave_a_legitimate_peer_undisturbed(
+    method: str,
+) -> None:
+    """Three times as many as the server has threads; each is ended, and peers get all the way."""
+    end = threading.Event()
+    with serving() as (server, backend), ExitStack() as stack:
+        stack.callback(end.set)
+        calls = []
+        for _ in range(0, CALL_COUNT, CALLS_PER_CONNECTION):
+            options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
+            channel = grpc.insecure_channel(f"127.0.0.1:{server.port}", options)
+            stack.enter_context(channel)
+            calls += [silent(channel, method, end) for _ in range(CALLS_PER_CONNECTION)]
+        eventually(lambda: server.waiting_count > 0)
+        check_serves(server.port)
+        eventually(lambda: all(call.done() for call in calls))
+        assert {call.code() for call in calls} == {grpc.StatusCode.CANCELLED}
+        check_serves(server.port)
+        assert backend.connected == set()
+
+
+def test_caller_without_the_token_is_refused_before_its_request_arrives() -> None:
+    """It holds no thread at all: the answer comes although nothing was asked."""
+    end = threading.Event()
+    with serving(rdmaq.Credentials(token="t" * 16)) as (server, _), ExitStack() as stack:
+        stack.callback(end.set)
+        channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{server.port}"))
+        call = silent(channel, f"/{SERVICE}/Describe", end)
+        assert call.exception(timeout=30).code() is grpc.StatusCode.UNAUTHENTICATED
+
+
+def test_server_that_closes_waits_for_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its grace is for calls that are being answered: here it would be longer than the test."""
+    monkeypatch.setattr("rdmaq.bootstrap.server._CLOSE_SECONDS", 3600.0)
+    end = threading.Event()
+    with ExitStack() as stack:
+        stack.callback(end.set)
+        with serving() as (server, _):
+            channel = stack.enter_context(grpc.insecure_channel(f"127.0.0.1:{server.port}"))
+            call = silent(channel, f"/{SERVICE}/Describe", end)
+            eventually(lambda: server.waiting_count == 1)
+        assert call.exception(timeout=30) is not None
+
+
+def test_node_with_too_many_calls_is_told_as_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In words, with what to do; what gRPC says is not for users."""
+    with serving() as (server, _), client_of(server.port) as client:
+        with monkeypatch.context() as patch:
+            patch.setattr(server._server._state, "maximum_concurrent_rpcs", 0)
+            with pytest.raises(BootstrapError, match=r"too many calls at once: .+; try again"):
+                client.describe()
+        client.describe()
