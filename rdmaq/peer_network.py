@@ -12,10 +12,13 @@ from rdmaq.bootstrap.messages import Description
 from rdmaq.node_network import release
 from rdmaq.peer_local import LocalLink
 from rdmaq.sessions.choice import DeviceChoice
+from rdmaq.sessions.described import Described
 from rdmaq.shm.segment import host_id
 
 if TYPE_CHECKING:
+    from rdmaq.bootstrap.client import Client
     from rdmaq.peer_verbs import VerbsLink
+    from rdmaq.sessions.calling import Caller
     from rdmaq.verbs.settings import PairSettings
 
 Transport = Literal["auto", "shm", "verbs"]
@@ -33,13 +36,17 @@ def describe(where: HostPort, credentials: Credentials | None, *, timeout: float
         UnsupportedTransport: see there.
     """
     chosen = Credentials.from_environment() if credentials is None else credentials
+    with _client(where, chosen) as client:
+        return client.describe(timeout=timeout)[0]
+
+
+def _client(where: HostPort, credentials: Credentials) -> Client:
     from rdmaq.bootstrap.extra import grpc
 
     grpc()  # says what to install, before anything of it is imported
     from rdmaq.bootstrap.client import Client
 
-    with Client(where.host, where.port, chosen, release=release()) as client:
-        return client.describe(timeout=timeout)[0]
+    return Client(where.host, where.port, credentials, release=release())
 
 
 def find(
@@ -69,22 +76,25 @@ def find(
     """
     deadline = time.monotonic() + timeout
     chosen = Credentials.from_environment() if credentials is None else credentials
-    description = describe(where, chosen, timeout=timeout)
     reasons = []
     cause: BaseException | None = None
-    if transport != "verbs":
-        link = LocalLink(str(where), description.identity.local_name, allow_uids)
-        patience = min(_HELLO_SECONDS_MAX, deadline - time.monotonic())
-        reason = _no_shm(description, link, max(0.0, patience))
-        if not reason:
-            return link
-        reasons.append(f"not by shared memory, since {reason}")
-    if transport != "shm":
-        try:
-            return _by_verbs(where, chosen, choice, pair_settings, description)
-        except errors.UnsupportedTransport as error:
-            cause = error.__cause__ or error
-            reasons.append(f"not by verbs, since {error}")
+    with _client(where, chosen) as client:
+        description, challenge = client.describe(timeout=timeout)
+        if transport != "verbs":
+            link = LocalLink(str(where), description.identity.local_name, allow_uids)
+            patience = min(_HELLO_SECONDS_MAX, deadline - time.monotonic())
+            reason = _no_shm(description, link, max(0.0, patience))
+            if not reason:
+                return link
+            reasons.append(f"not by shared memory, since {reason}")
+        if transport != "shm":
+            asked = Described(client, description, challenge)
+            try:
+                _check_verbs(description)
+                return _by_verbs(where, chosen, choice, pair_settings, asked, deadline)
+            except errors.UnsupportedTransport as error:
+                cause = error.__cause__ or error
+                reasons.append(f"not by verbs, since {error}")
     raise errors.UnsupportedTransport(
         f"the node at {where} was found, and cannot be reached: {'; '.join(reasons)}; for "
         "shared memory run both on one host, as one user, with one RDMAQ_RUNTIME_DIR; for verbs "
@@ -103,20 +113,27 @@ def _no_shm(description: Description, link: LocalLink, timeout: float) -> str:
     return ""
 
 
+def _check_verbs(description: Description) -> None:
+    if "verbs" not in description.transports:
+        said = description.verbs_missing or "it does not say why"
+        raise errors.UnsupportedTransport(f"the node has none ({said})")
+
+
 def _by_verbs(
     where: HostPort,
     credentials: Credentials,
     choice: DeviceChoice,
     pair_settings: PairSettings | None,
-    description: Description,
+    client: Caller,
+    deadline: float,
 ) -> VerbsLink:
     from rdmaq.peer_verbs import VerbsLink  # not before it is needed: verbs are much code
 
-    if "verbs" not in description.transports:
-        said = description.verbs_missing or "it does not say why"
-        raise errors.UnsupportedTransport(f"the node has none ({said})")
+    patience = max(0.0, deadline - time.monotonic())
     try:
-        return VerbsLink(where, credentials, choice, pair_settings)
+        return VerbsLink(
+            where, credentials, choice, pair_settings, client=client, timeout=patience
+        )
     except (errors.VerbsUnavailable, errors.DeviceNotFound) as error:
         raise errors.UnsupportedTransport(f"this side has none ({error})") from error
     except (errors.BootstrapError, errors.PairError, errors.RegistrationError) as error:

@@ -40,6 +40,8 @@ class VerbsLink:
         choice: what the user says of the device.
         settings: of the queue pairs; None: the defaults.
         link_settings: of the links of streams; None: the defaults.
+        client: for the first connection, which closes it; None: one of its own.
+        timeout: seconds to wait for the node to answer.
 
     Attributes:
         transport: "verbs".
@@ -60,6 +62,8 @@ class VerbsLink:
         choice: DeviceChoice,
         settings: PairSettings | None = None,
         link_settings: LinkSettings | None = None,
+        client: Caller | None = None,
+        timeout: float = 0.0,
     ) -> None:
         self._where, self._credentials = where, credentials
         # Nobody sends a WRITE_WITH_IMM to a caller: no receives.
@@ -70,13 +74,15 @@ class VerbsLink:
         self._is_closed = False
         self._outlet = Outlet(choice, where.host)
         try:
-            self._base: CallingSession | None = self._dialled()
+            self._base: CallingSession | None = self._dialled(client, timeout)
         except BaseException:
             self._outlet.let_go()
             raise
 
-    def _dialled(self) -> CallingSession:
-        return dial(self._call, self._outlet, settings=self._settings)
+    def _dialled(self, client: Caller | None = None, timeout: float = 0.0) -> CallingSession:
+        return dial(
+            self._call, self._outlet, settings=self._settings, client=client, timeout=timeout
+        )
 
     def streams(self) -> list[StreamInfo]:
         """See `Peer.streams`."""

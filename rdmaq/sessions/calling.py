@@ -319,6 +319,8 @@ def dial(
     check: Callable[[Description], None] | None = None,
     settings: PairSettings = SETTINGS,
     rider: Rider | None = None,
+    client: Caller | None = None,
+    timeout: float = 0.0,
 ) -> CallingSession:
     """Connects a queue pair of its own for the regions of these names, and proves that it works.
 
@@ -329,6 +331,8 @@ def dial(
         check: looks at what the node says of itself, and raises to go no further.
         settings: of our queue pair.
         rider: what is connected along with it; its own parts stay its own, also when this raises.
+        client: to be used for it, and closed; None: one of `call`.
+        timeout: seconds to wait for the node to answer.
 
     Raises:
         BootstrapError: the node refuses, or a probe does not get through; the text says why.
@@ -338,10 +342,10 @@ def dial(
     outlet.hold()
     pair: Pair | None = None
     own_probe: ProbeMemory | None = None
-    client = call(None)
+    client = call(None) if client is None else client
     name = b""
     try:
-        description, challenge = client.describe()
+        description, challenge = client.describe(timeout=timeout)
         if check is not None:
             check(description)
         pair = outlet.domain.pair(settings, remote=probe.OPEN)
