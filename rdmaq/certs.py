@@ -68,9 +68,8 @@ def make(
         key = ec.generate_private_key(ec.SECP256R1())
         names = _names(x509, ["localhost", "127.0.0.1", "::1", *hosts]) if name == NODE else []
         signer = (authority, authority_key)
-        files[f"{name}.pem"] = _pem(
-            _certificate(name, key, signer, (days_of or {}).get(name, days), names)
-        )
+        days_good = (days_of or {}).get(name, days)
+        files[f"{name}.pem"] = _pem(_certificate(name, key, signer, days_good, names))
         files[f"{name}.key"] = _key_pem(key)
     return _write(folder, files)
 
@@ -115,25 +114,48 @@ def _certificate(
 ) -> x509.Certificate:
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
-    from cryptography.x509.oid import NameOID
+    from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+    issuer, issuer_key = (None, key) if signer is None else signer
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
     end = now + datetime.timedelta(days=days)
     builder = (
         x509.CertificateBuilder()
         .subject_name(subject)
-        .issuer_name(subject if signer is None else signer[0].subject)
+        .issuer_name(subject if issuer is None else issuer.subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(min(now, end) - _BACKDATED)
         .not_valid_after(end)
-        .add_extension(x509.BasicConstraints(ca=signer is None, path_length=None), critical=True)
+        .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(_usage(x509, is_authority=issuer is None), critical=True)
     )
+    if issuer is not None:
+        # A caller's certificate is none of a node's: who has one cannot pose as the node.
+        uses = [ExtendedKeyUsageOID.CLIENT_AUTH]
+        if names:
+            uses.append(ExtendedKeyUsageOID.SERVER_AUTH)
+        known_by = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+        builder = builder.add_extension(x509.ExtendedKeyUsage(uses), critical=False)
+        builder = builder.add_extension(known_by, critical=False)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    return builder.sign(key if signer is None else signer[1], hashes.SHA256())
+    return builder.sign(issuer_key, hashes.SHA256())
+
+
+def _usage(x509: Any, *, is_authority: bool) -> Any:
+    """What the key may do: sign certificates, or a handshake."""
+    unused = ("key_encipherment", "content_commitment", "data_encipherment", "key_agreement")
+    return x509.KeyUsage(
+        digital_signature=not is_authority,
+        key_cert_sign=is_authority,
+        crl_sign=is_authority,
+        encipher_only=False,
+        decipher_only=False,
+        **dict.fromkeys(unused, False),
+    )
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

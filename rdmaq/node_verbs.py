@@ -112,6 +112,9 @@ class VerbsDoor:
             raise AccessRefusal(str(error)) from error
         except RdmaqError as error:
             self.disconnect(name)
+            for exported in wanted:
+                if exported.closed:  # between the look for it and the key to it
+                    raise _absence(exported.name) from error
             raise Refusal(f"the node cannot connect: {error}") from error
         except BaseException:
             self.disconnect(name)
@@ -215,9 +218,7 @@ class VerbsDoor:
     def _wanted(self, name: str) -> Exported:
         exported = self._exports.find(name)
         if exported is None:
-            raise Refusal(
-                f"no region or table {name!r} is exported here: list them, then ask again"
-            )
+            raise _absence(name)
         return exported
 
     def _published(self, name: str) -> Publisher:
@@ -291,6 +292,12 @@ def _has_failed(device: Device) -> bool:
     """It said so (IBV_EVENT_DEVICE_FATAL): nothing works on it until it is opened anew."""
     device.events.poll()
     return device.events.is_fatal
+
+
+def _absence(name: str) -> AbsenceRefusal:
+    return AbsenceRefusal(
+        f"no region or table {name!r} is exported here: list them, then ask again"
+    )
 
 
 def _key(exported: Exported, session: ServedSession) -> RegionKey:

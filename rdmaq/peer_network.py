@@ -131,9 +131,7 @@ def _by_verbs(
 
     patience = max(0.0, deadline - time.monotonic())
     try:
-        return VerbsLink(
-            where, credentials, choice, pair_settings, client=client, timeout=patience
-        )
+        return VerbsLink(where, credentials, choice, pair_settings, client=client, timeout=patience)
     except (errors.VerbsUnavailable, errors.DeviceNotFound) as error:
         raise errors.UnsupportedTransport(f"this side has none ({error})") from error
     except (errors.BootstrapError, errors.PairError, errors.RegistrationError) as error:

@@ -25,7 +25,6 @@ CALL_SECONDS_MAX = 10.0
 # A node pins memory while it connects (20 ms per MiB on rxe), and probes while it confirms.
 _CONNECT_SECONDS_MAX = 60.0
 _RETRY_SECONDS = 0.1
-_REASON_CHARS_MAX = 1000
 # How gRPC tells that TLS failed: by words only (its core's security handshaker and OpenSSL).
 _TLS_WORDS = ("handshake", "certificate", "ssl", "tls", "verification")
 # A node that does not like our certificate hangs up after its half of the handshake.
@@ -184,7 +183,7 @@ class Client:
             ) from error
 
     def _explained(self, code: Any, words: str, patience: float) -> RdmaqError:
-        codes, details = self._grpc.StatusCode, _printable(words)
+        codes, details = self._grpc.StatusCode, wire.text(words)
         lower = details.lower()
         refusals: dict[Any, type[RdmaqError]] = {
             codes.UNAUTHENTICATED: AuthenticationError,
@@ -229,8 +228,3 @@ class Client:
             )
         reason = details if ": " in details else f"{code.name.lower()}: {details}"
         return BootstrapError(f"the node at {self._where} refused: {reason}")
-
-
-def _printable(words: str) -> str:
-    """A stranger's words for a terminal: nothing that it would obey, and not too many."""
-    return "".join(c if c.isprintable() else " " for c in words[:_REASON_CHARS_MAX])

@@ -27,7 +27,7 @@ from rdmaq.errors import AddressInUse, BootstrapError
 
 _log = logging.getLogger("rdmaq")
 
-# A caller that does not confirm holds 16 at worst, for as long as its probes take (`SessionLimits`).
+# A caller that does not confirm holds 16 at worst, as long as its probes take (`SessionLimits`).
 _THREADS = 64
 _CALLS_AT_ONCE_MAX = 256
 _HANDSHAKE_MS_MAX = 5000
@@ -276,8 +276,8 @@ def _status_of(refusal: Refusal, code: Any) -> Any:
 def _caller(context: Any) -> str:
     """Who calls: the names in the certificate, else the address without its port."""
     names = context.peer_identities()
-    if names:
-        return "certificate " + " ".join(sorted(name.decode("utf-8", "replace") for name in names))
+    if names:  # each shown as a literal: a name with a blank in it is not two
+        return "certificate " + " ".join(sorted(map(repr, names)))
     return str(context.peer()).rpartition(":")[0]
 
 

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import logging
 import secrets
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rdmaq.bootstrap.wire import CHALLENGE_BYTES, SESSION_BYTES
 from rdmaq.errors import BootstrapError
+
+_log = logging.getLogger("rdmaq")
 
 _NONCE_BYTES, _EXPIRY_BYTES, _MAC_BYTES = 24, 8, 32
 assert _NONCE_BYTES + _EXPIRY_BYTES + _MAC_BYTES == CHALLENGE_BYTES
@@ -171,14 +174,20 @@ class Sessions:
             self._on_end(session)
 
     def end_all(self) -> None:
-        """Ends every session."""
+        """Ends every session; never raises."""
         with self._lock:
             sessions = list(self._sessions)
+        self._end_each(sessions)
+
+    def _end_each(self, sessions: Sequence[bytes]) -> None:
         for session in sessions:
-            self.end(session)
+            try:
+                self.end(session)
+            except Exception:  # whoever called is not to pay for another's session
+                _log.exception("a session could not be ended in order")
 
     def expire(self) -> None:
-        """Ends what was not confirmed in time, and forgets challenges that expired anyhow."""
+        """Ends what was not confirmed in time, forgets challenges that expired; never raises."""
         now = self._clock()
         with self._lock:
             late = [
@@ -188,8 +197,7 @@ class Sessions:
             ]
             for challenge in [c for c, expiry in self._used.items() if expiry <= now]:
                 del self._used[challenge]
-        for session in late:
-            self.end(session)
+        self._end_each(late)
 
     def counts(self) -> tuple[int, int, int]:
         """Sessions, those of them that are half open, and challenges remembered."""

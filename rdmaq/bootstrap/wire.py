@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from rdmaq.bootstrap import bootstrap_pb2 as pb
@@ -33,6 +34,7 @@ _SCHEMA_BYTES_MAX = 32 << 10
 _OFFERS_MAX = 20_000
 _DIMENSIONS_MAX = 32
 _REASON_CHARS_MAX = 1000
+_LOCAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 
 def version(release: str) -> pb.Version:
@@ -75,15 +77,17 @@ def description_from(reply: pb.DescribeReply) -> tuple[Description, bytes]:
     identity = reply.identity
     need(len(identity.boot_id) == 16, "its boot id has not 16 bytes")
     need(len(reply.challenge) == CHALLENGE_BYTES, "its challenge has another length")
-    need(len(identity.hostname) <= 255 and len(identity.local_name) <= 64, "a name is too long")
+    need(len(identity.hostname) <= 255, "a name is too long")
+    # It becomes a file's name in the runtime folder.
+    need(_LOCAL_NAME.fullmatch(identity.local_name) is not None, "its local name is none")
     need(len(reply.streams) + len(reply.regions) <= _OFFERS_MAX, "it offers too much to list")
     need(all(len(s.schema) <= _SCHEMA_BYTES_MAX for s in reply.streams), "a schema is too long")
     return Description(
-        release=reply.version.release[:64],
+        release=text(reply.version.release, 64),
         identity=Identity(
             boot_id=identity.boot_id,
             pid=identity.pid,
-            hostname=identity.hostname,
+            hostname=text(identity.hostname),
             local_name=identity.local_name,
         ),
         streams=tuple(
@@ -100,13 +104,13 @@ def description_from(reply: pb.DescribeReply) -> tuple[Description, bytes]:
         ),
         regions=tuple(_region_in(region) for region in reply.regions),
         transports=tuple(t for t in reply.transports if t in TRANSPORTS),
-        verbs_missing=_text(reply.verbs_missing),
+        verbs_missing=text(reply.verbs_missing),
     ), reply.challenge
 
 
-def _text(words: str) -> str:
-    """A stranger's words for people: no control characters, and not too many."""
-    return "".join(c if c.isprintable() else " " for c in words[:_REASON_CHARS_MAX])
+def text(words: str, chars_max: int = _REASON_CHARS_MAX) -> str:
+    """A stranger's words for people: nothing that a terminal would obey, and not too many."""
+    return "".join(c if c.isprintable() else " " for c in words[:chars_max])
 
 
 def _region_out(region: RegionOffer) -> pb.Region:

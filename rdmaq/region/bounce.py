@@ -67,7 +67,8 @@ class Bounce:
         else:
             size_bytes = min(max(2 * info.data_bytes, _BUFFER_BYTES_MIN), _BUFFER_BYTES_MAX)
             size_bytes -= size_bytes % (2 * _ALIGN_BYTES)
-        raw = np.zeros(size_bytes + _ALIGN_BYTES, np.uint8)
+        # Kept beside the registration: who copies out of it when another thread closes goes on.
+        self._raw = raw = np.zeros(size_bytes + _ALIGN_BYTES, np.uint8)
         skip = -address_of(raw) % _ALIGN_BYTES
         self.memory = session.domain.register(raw[skip : skip + size_bytes])
         address = self.memory.address

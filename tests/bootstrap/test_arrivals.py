@@ -30,10 +30,12 @@ class Call:
     def cancel(self) -> None:
         self.ended.set()
 
-    def requests(self) -> Iterator[bytes]:
+    def __iter__(self) -> Call:
+        return self
+
+    def __next__(self) -> bytes:
         assert self.ended.wait(60)
         raise RuntimeError("gRPC's word for a call that was hung up on")
-        yield b""
 
 
 class Waiting:
@@ -41,7 +43,9 @@ class Waiting:
 
     def __init__(self, arrivals: Arrivals, count: int) -> None:
         self.calls = [Call() for _ in range(count)]
-        self._threads = [threading.Thread(target=self._take, args=(arrivals, c)) for c in self.calls]
+        self._threads = [
+            threading.Thread(target=self._take, args=(arrivals, c)) for c in self.calls
+        ]
         before = arrivals.count
         for thread in self._threads:
             thread.start()
@@ -50,7 +54,7 @@ class Waiting:
     @staticmethod
     def _take(arrivals: Arrivals, call: Call) -> None:
         with pytest.raises(RuntimeError, match="hung up on"):
-            arrivals.take(call.requests(), call)
+            arrivals.take(call, call)
 
     def join(self) -> None:
         for thread in self._threads:
@@ -94,11 +98,11 @@ def test_call_without_a_request_is_told_so() -> None:
 def silent(channel: grpc.Channel, method: str, end: threading.Event) -> Any:
     """A call whose headers are sent, and nothing else before `end`."""
 
-    def nothing() -> Iterator[bytes]:
+    def nothing() -> Iterator[Any]:
         end.wait()
         yield from ()
 
-    return channel.stream_unary(method).future(nothing())  # type: ignore[attr-defined]
+    return channel.stream_unary(method).future(nothing())
 
 
 @pytest.mark.parametrize("method", [f"/{SERVICE}/Describe", HEALTH_CHECK])

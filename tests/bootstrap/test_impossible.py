@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import rdmaq
 from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap import wire
+from rdmaq.bootstrap.messages import Refusal
 from tests.bootstrap import rig
 from tests.bootstrap.rig import ASK, HELD, HELD_ASK, LINK, LINK_ASK, serving
 from tests.bootstrap.test_security import check_serves, client_of
@@ -23,6 +25,8 @@ def test_node_that_answers_nonsense_is_refused_by_the_caller(
         describe, connect = wire.describe_reply, wire.connect_reply
         spoilers: list[Callable[[pb.DescribeReply], object]] = [
             lambda reply: setattr(reply.identity, "boot_id", b"short"),
+            lambda reply: setattr(reply.identity, "local_name", "../../somebody"),
+            lambda reply: setattr(reply.identity, "local_name", ""),
             lambda reply: setattr(reply, "challenge", b""),
             lambda reply: setattr(reply.streams[0], "name", ""),
             lambda reply: setattr(reply.streams[0], "schema", "x" * 40_000),
@@ -65,6 +69,28 @@ def test_node_that_answers_nonsense_is_refused_by_the_caller(
             monkeypatch.setattr(wire, "connect_reply", spoilt_grant)
             with pytest.raises(rdmaq.BootstrapError, match="not in order"):
                 client.connect(ASK, client.describe()[1])
+
+
+def test_words_of_a_node_cannot_command_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What it calls itself, its reasons and its refusals: control characters are blanks."""
+    evil = "\x1b[2Jall is well\x07\r\n"
+    with serving() as (server, backend), client_of(server.port) as client:
+        there = backend.describe()
+        named = replace(there.identity, hostname=evil)
+        said = replace(there, release=evil, identity=named, verbs_missing=evil)
+        monkeypatch.setattr(backend, "describe", lambda: said)
+        told, challenge = client.describe()
+        for words in (told.release, told.identity.hostname, told.verbs_missing):
+            assert words == " [2Jall is well   "
+
+        def refuse(*_: object) -> None:
+            raise Refusal(evil + "x" * 2000)
+
+        monkeypatch.setattr(backend, "connect", refuse)
+        with pytest.raises(rdmaq.BootstrapError, match="all is well") as caught:
+            client.connect(ASK, challenge)
+        assert str(caught.value).isprintable()
+        assert len(str(caught.value)) < 1200
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,15 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 import rdmaq
+from rdmaq import certs
 from rdmaq.bootstrap import bootstrap_pb2 as pb
+from rdmaq.bootstrap import server as server_module
 from rdmaq.bootstrap import wire
 from rdmaq.bootstrap.client import Client
 from rdmaq.bootstrap.messages import Probed
@@ -81,6 +84,19 @@ def test_node_of_another_authority_is_not_believed() -> None:
             pytest.raises(rdmaq.AuthenticationError, match="ca_file's authority"),
         ):
             client.describe()
+
+
+def test_caller_cannot_pose_as_the_node_with_his_own_certificate(tmp_path: Path) -> None:
+    """Of the same authority, and called as the node's host is: good for callers, and no more."""
+    certs.make(tmp_path / "pki", [], peers=("localhost",))
+    files = {"certificate_file": "localhost.pem", "key_file": "localhost.key"}
+    posing = rdmaq.Credentials(**{k: tmp_path / "pki" / v for k, v in files.items()})
+    with serving(posing) as (server, backend):
+        credentials = rdmaq.Credentials(ca_file=tmp_path / "pki" / "ca.pem", token=TOKEN)
+        with client_of(server.port, credentials) as client:
+            with pytest.raises(rdmaq.AuthenticationError, match="TLS with .+ failed"):
+                client.describe()
+        assert backend.callers == []
 
 
 def test_node_whose_certificate_bears_another_name_is_not_believed() -> None:
@@ -275,6 +291,16 @@ def test_session_and_challenge_are_of_use_to_their_own_caller_only() -> None:
                 thief.disconnect(session)
             assert backend.connected == {session}
             own.confirm(session, GOOD, PROOF)
+
+
+def test_names_of_two_certificates_never_make_one_caller() -> None:
+    """One name with a blank is not two names: callers are told apart by it, and so are domains."""
+
+    def caller_of(*names: bytes) -> str:
+        return server_module._caller(SimpleNamespace(peer_identities=lambda: names))
+
+    assert caller_of(b"a b") != caller_of(b"a", b"b") == caller_of(b"b", b"a")
+    assert caller_of(b"a\xff") != caller_of(b"a\xfe")
 
 
 def test_thousand_half_open_connects_leave_a_legitimate_peer_undisturbed() -> None:

@@ -10,7 +10,14 @@ from typing import Any
 import pytest
 
 from rdmaq import errors, node_verbs
-from rdmaq.bootstrap.messages import ConnectAsk, Probed, ProbeTarget, Proof, Refusal
+from rdmaq.bootstrap.messages import (
+    AbsenceRefusal,
+    ConnectAsk,
+    Probed,
+    ProbeTarget,
+    Proof,
+    Refusal,
+)
 from rdmaq.node_verbs import VerbsDoor
 from rdmaq.region.exports import Exports
 from rdmaq.sessions.choice import DeviceChoice
@@ -168,9 +175,28 @@ def test_key_that_cannot_be_given_undoes_the_session_and_says_why(
 def test_region_that_is_not_exported_is_refused_before_anything_is_made(
     door: VerbsDoor, book: Book
 ) -> None:
-    with pytest.raises(Refusal, match="no region or table 'else' is exported here"):
+    with pytest.raises(AbsenceRefusal, match="no region or table 'else' is exported here"):
         door.connect(b"1", dataclasses.replace(ASK, regions=("book", "else")), "a")
     assert book.devices == book.sessions == []
+
+
+def test_region_that_goes_while_its_key_is_made_is_told_as_absent(
+    door: VerbsDoor, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that a peer which waits for it goes on waiting."""
+    exported = door._exports.find("book")
+    assert exported is not None
+    opened = book._open
+
+    def open_late(_exported: object) -> RemoteMemory:
+        exported.close()
+        book.failure = errors.ClosedError("region 'book' was revoked: it is gone; ask again")
+        return opened(_exported)
+
+    monkeypatch.setattr(book, "_open", open_late)
+    with pytest.raises(AbsenceRefusal, match="no region or table 'book' is exported here"):
+        door.connect(b"1", ASK, "a")
+    assert book.sessions[0].is_closed
 
 
 def test_session_is_proved_or_refused_with_the_reason(door: VerbsDoor, book: Book) -> None:

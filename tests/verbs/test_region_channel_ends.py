@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -253,3 +255,14 @@ def test_failure_in_the_middle_of_a_batch_says_that_what_came_before_was_done(fa
     assert "only what came before it" in str(error)
     assert far.array[[0, 2]].tolist() == [5, 2]
     assert far.session.failures[0].status == REMOTE_ACCESS
+
+
+def test_closing_frees_no_bytes_that_somebody_may_still_copy(far: Far) -> None:
+    """A task that goes on in another thread copies out of the buffer: it goes with the channel."""
+    channel: Any = far.region.channel
+    bounce = channel._bounce
+    memory = weakref.ref(bounce.memory.buffer.base)
+    far.region.close()
+    bounce.memory.buffer = None  # as memory that is closed lets go of its buffer
+    gc.collect()
+    assert memory() is not None
