@@ -204,6 +204,7 @@ class Client:
             shown = "does it accept this certificate (its authority, its dates)"
             if not self._has_certificate:
                 shown = "does it ask for TLS, or for a certificate (certificate_file and key_file)"
+            shown += ", or has it as many connections as it takes"
             return AuthenticationError(
                 f"the node at {self._where} hung up during the handshake: {details[:300]}; {shown}?"
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import resource
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -31,7 +32,8 @@ _log = logging.getLogger("rdmaq")
 _THREADS = 64
 _CALLS_AT_ONCE_MAX = 256
 _HANDSHAKE_MS_MAX = 5000
-_IDLE_MS_MAX = 600_000
+# Callers hang up when they are connected, or refused: who stays has another purpose.
+_IDLE_MS_MAX, _AGE_MS_MAX, _AGE_GRACE_MS = 20_000, 120_000, 60_000
 _CLOSE_SECONDS = 2.0
 _LATE_SECONDS = 0.1
 _TEXT_CHARS_MAX = 1000
@@ -43,8 +45,15 @@ _OPTIONS = (
     ("grpc.max_send_message_length", wire.MESSAGE_BYTES_MAX),
     ("grpc.server_handshake_timeout_ms", _HANDSHAKE_MS_MAX),
     ("grpc.max_connection_idle_ms", _IDLE_MS_MAX),
+    ("grpc.max_connection_age_ms", _AGE_MS_MAX),
+    ("grpc.max_connection_age_grace_ms", _AGE_GRACE_MS),
     ("grpc.max_concurrent_streams", 16),
 )
+
+
+def connections_max() -> int:
+    """Half of the files that this process may open: strangers are not to stop a node's streams."""
+    return max(16, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
 class Server:
@@ -93,7 +102,7 @@ class Server:
             self._pool,
             handlers=[self._handlers(), self._health.handler],
             interceptors=[_token_check(grpc, credentials)],
-            options=_OPTIONS,
+            options=[*_OPTIONS, ("grpc.max_allowed_incoming_connections", connections_max())],
             maximum_concurrent_rpcs=_CALLS_AT_ONCE_MAX,
         )
         try:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import resource
+import socket
 import threading
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
 import rdmaq
+from rdmaq.bootstrap import server as server_module
 from rdmaq.bootstrap.arrivals import PATIENCE_SECONDS, PATIENCE_SECONDS_SCARCE, Arrivals
 from rdmaq.bootstrap.extra import HEALTH_CHECK, SERVICE
 from rdmaq.errors import BootstrapError
@@ -158,3 +162,51 @@ def test_node_with_too_many_calls_is_told_as_busy(monkeypatch: pytest.MonkeyPatc
             with pytest.raises(BootstrapError, match=r"too many calls at once: .+; try again"):
                 client.describe()
         client.describe()
+
+
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+
+
+def test_connections_without_calls_take_a_part_of_the_descriptors(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Sixty that have said hello, in HTTP/2, and ask nothing: the node keeps twenty."""
+    monkeypatch.setattr(server_module, "connections_max", lambda: 20)
+    with serving() as (server, _), idle_connections(server.port) as (idle, before):
+        eventually(lambda: descriptors() - before == len(idle) + 20)
+
+
+def test_connections_without_calls_are_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a time that is short here; then whoever comes is served."""
+    monkeypatch.setattr(server_module, "connections_max", lambda: 20)
+    shorter = [(k, 200 if k == "grpc.max_connection_idle_ms" else v) for k, v in options()]
+    monkeypatch.setattr(server_module, "_OPTIONS", tuple(shorter))
+    with serving() as (server, _), idle_connections(server.port) as (idle, before):
+        eventually(lambda: descriptors() - before == len(idle))
+        check_serves(server.port)
+
+
+@contextmanager
+def idle_connections(port: int) -> Iterator[tuple[list[socket.socket], int]]:
+    """Sixty, and how many descriptors there were before them."""
+    with ExitStack() as stack:
+        before = descriptors()
+        idle = []
+        for _ in range(60):
+            idle.append(stack.enter_context(socket.create_connection(("127.0.0.1", port))))
+            with suppress(ConnectionError):  # hung up on at once
+                idle[-1].sendall(PREFACE)
+        yield idle, before
+
+
+def options() -> tuple[tuple[str, Any], ...]:
+    return server_module._OPTIONS
+
+
+def descriptors() -> int:
+    return len(list(Path("/proc/self/fd").iterdir()))
+
+
+def test_half_of_the_descriptors_are_for_callers() -> None:
+    assert server_module.connections_max() == resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+    assert dict(options())["grpc.max_connection_age_ms"] <= 120_000

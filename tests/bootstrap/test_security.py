@@ -89,12 +89,14 @@ def test_node_of_another_authority_is_not_believed() -> None:
 def test_caller_cannot_pose_as_the_node_with_his_own_certificate(tmp_path: Path) -> None:
     """Of the same authority, and called as the node's host is: good for callers, and no more."""
     certs.make(tmp_path / "pki", [], peers=("localhost",))
-    files = {"certificate_file": "localhost.pem", "key_file": "localhost.key"}
-    posing = rdmaq.Credentials(**{k: tmp_path / "pki" / v for k, v in files.items()})
+    pki = tmp_path / "pki"
+    posing = rdmaq.Credentials(
+        certificate_file=pki / "localhost.pem", key_file=pki / "localhost.key"
+    )
     with serving(posing) as (server, backend):
-        credentials = rdmaq.Credentials(ca_file=tmp_path / "pki" / "ca.pem", token=TOKEN)
+        credentials = rdmaq.Credentials(ca_file=pki / "ca.pem", token=TOKEN)
         with client_of(server.port, credentials) as client:
-            with pytest.raises(rdmaq.AuthenticationError, match="TLS with .+ failed"):
+            with pytest.raises(rdmaq.AuthenticationError, match=r"TLS with .+ failed"):
                 client.describe()
         assert backend.callers == []
 
