@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from rdmaq.verbs import Port, ports
 from rdmaq.verbs.gids import ROCE_V2
 
+_TICK_MS_MAX = 10
 SYSFS = Path("/sys/class/infiniband")
 
 
@@ -29,8 +31,12 @@ class RdmaDevice:
     is_active: bool
 
     def counters(self) -> dict[str, int]:
-        """Return the port's hardware counters by name; empty where it has none."""
+        """Return the port's hardware counters by name, as they are now; empty where it has none."""
         folder = SYSFS / self.name / "ports" / str(self.port) / "hw_counters"
+        # The kernel counts anew when its last count is so many milliseconds old, and by its ticks.
+        lifespan_ms = _read(folder / "lifespan")
+        if lifespan_ms.isdigit():
+            time.sleep((int(lifespan_ms) + _TICK_MS_MAX) / 1e3)
         return {
             path.name: int(text)
             for path in (folder.iterdir() if folder.is_dir() else ())

@@ -95,9 +95,9 @@ def test_caller_cannot_pose_as_the_node_with_his_own_certificate(tmp_path: Path)
     )
     with serving(posing) as (server, backend):
         credentials = rdmaq.Credentials(ca_file=pki / "ca.pem", token=TOKEN)
-        with client_of(server.port, credentials) as client:
-            with pytest.raises(rdmaq.AuthenticationError, match=r"TLS with .+ failed"):
-                client.describe()
+        client = client_of(server.port, credentials)
+        with client, pytest.raises(rdmaq.AuthenticationError, match=r"TLS with .+ failed"):
+            client.describe()
         assert backend.callers == []
 
 
