@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 AUTHORITY, NODE, PEER = "ca", "node", "peer"
 _PEER_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # also a file's name
+# Labels of RFC 1123, and '_', which some networks have; the first may stand for any (RFC 6125).
+_LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST_NAME = re.compile(rf"(?:\*\.)?{_LABEL}(?:\.{_LABEL})*")
+_HOST_CHARS_MAX = 253
 _BACKDATED = datetime.timedelta(minutes=5)  # clocks of two hosts differ
 
 
@@ -87,21 +91,17 @@ def _check_peers(peers: Sequence[str]) -> None:
 
 def _names(x509: Any, hosts: Sequence[str]) -> list[Any]:
     names = []
-    if "" in hosts:
-        raise CredentialsError(
-            "host '' cannot stand in a certificate: it is empty; give DNS names and IP addresses"
-        )
     for host in dict.fromkeys(hosts):
         try:
             names.append(x509.IPAddress(ipaddress.ip_address(host)))
         except ValueError:
-            try:
-                names.append(x509.DNSName(host))
-            except ValueError as error:
+            if not (_HOST_NAME.fullmatch(host) and len(host) <= _HOST_CHARS_MAX):
                 raise CredentialsError(
-                    f"host {host!r} cannot stand in a certificate: {error}; give DNS names (in "
-                    "ASCII) and IP addresses"
-                ) from error
+                    f"host {host[:100]!r} cannot stand in a certificate: it is neither a DNS name "
+                    "(in ASCII) nor an IP address; leave out scheme, port and brackets: "
+                    "feed-1.example, 10.0.0.1, ::1"
+                ) from None
+            names.append(x509.DNSName(host))
     return names
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import Any
 
@@ -25,6 +26,11 @@ CALL_SECONDS_MAX = 10.0
 # A node pins memory while it connects (20 ms per MiB on rxe), and probes while it confirms.
 _CONNECT_SECONDS_MAX = 60.0
 _RETRY_SECONDS = 0.1
+# What gRPC puts before a cause, the address once more included.
+_GRPC_WORDS = re.compile(
+    r"\Afailed to connect to all addresses; last error: [A-Z_]+: (ipv[46]:\S+: )?"
+    r"(Failed to connect to remote host: )?"
+)
 # How gRPC tells that TLS failed: by words only (its core's security handshaker and OpenSSL).
 _TLS_WORDS = ("handshake", "certificate", "ssl", "tls", "verification")
 # A node that does not like our certificate hangs up after its half of the handshake.
@@ -183,7 +189,7 @@ class Client:
             ) from error
 
     def _explained(self, code: Any, words: str, patience: float) -> RdmaqError:
-        codes, details = self._grpc.StatusCode, wire.text(words)
+        codes, details = self._grpc.StatusCode, _GRPC_WORDS.sub("", wire.text(words))
         lower = details.lower()
         refusals: dict[Any, type[RdmaqError]] = {
             codes.UNAUTHENTICATED: AuthenticationError,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 
 from rdmaq.errors import UnsupportedTransport
@@ -13,6 +14,8 @@ def grpc() -> types.ModuleType:
     Raises:
         UnsupportedTransport: it is not installed.
     """
+    # What it writes to stderr its errors say, too, which we explain. Read when it is first used.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         import grpc as module
         import grpc_health.v1.health

@@ -80,8 +80,9 @@ def _tell(facts: dict[str, Any]) -> None:
     for name, title in _TITLES.items():
         if name in facts["negotiated"]:
             click.echo(f"  {title:<16}{facts['negotiated'][name]}")
+    count = len(facts["round_trips_us"])
     click.echo(
-        f"{len(facts['round_trips_us'])} round trips: min {facts['min_us']:.0f} us, median "
+        f"{count} round trip{'s' if count > 1 else ''}: min {facts['min_us']:.0f} us, median "
         f"{facts['median_us']:.0f} us, max {facts['max_us']:.0f} us"
     )
 

@@ -8,8 +8,10 @@ import stat
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 import rdmaq
+from rdmaq import certs
 from rdmaq.cli import run
 from tests.conformance.rig import PATIENCE_SECONDS
 
@@ -57,7 +59,30 @@ def test_files_that_are_there_are_not_overwritten(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--host", "ü.example"], ["--host", ""], ["--days", "0"], ["--days", "x"], ["--days", "nan"]],
+    [
+        *(
+            ["--host", host]
+            for host in (
+                "ü.example",
+                "",
+                "a b",
+                "[::1]",
+                "10.0.0.1:7471",
+                "https://feed-1",
+                "feed-1:7471",
+                "a..b",
+                "-a",
+                ".a",
+                "*",
+                "a.*.b",
+                "x" * 64,
+                "a." * 127 + "a",
+            )
+        ),
+        ["--days", "0"],
+        ["--days", "x"],
+        ["--days", "nan"],
+    ],
 )
 def test_what_cannot_stand_in_a_certificate_is_refused(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], arguments: list[str]
@@ -80,6 +105,17 @@ def test_peer_whose_files_would_be_elsewhere_or_anothers_is_refused(
     assert run(["certs", str(tmp_path / "pki"), *words]) == 2
     assert re.fullmatch(r"error: peer '.*' .+: .+; .+\n", capsys.readouterr().err)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_names_and_addresses_stand_in_the_nodes_certificate(tmp_path: Path) -> None:
+    """With those of loopback, each as what it is."""
+    hosts = ["feed-1", "feed_2.example", "*.rack.example", "10.0.0.1", "fd00::1"]
+    certs.make(tmp_path / "pki", hosts)
+    made = x509.load_pem_x509_certificate((tmp_path / "pki" / "node.pem").read_bytes())
+    names = made.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["localhost", *hosts[:3]]
+    addresses = [str(address) for address in names.get_values_for_type(x509.IPAddress)]
+    assert addresses == ["127.0.0.1", "::1", *hosts[3:]]
 
 
 def test_what_it_prints_is_for_a_shell_whatever_the_folder_is_called(

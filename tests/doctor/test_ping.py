@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 import rdmaq
+from rdmaq import certs
 from rdmaq.cli import run
 from rdmaq.doctor.ping import security_of
 
@@ -86,3 +91,30 @@ def test_time_that_was_waited_is_not_advised(
     for words in (["--timeout", "0.1"], ["--timeout=0.1"]):
         assert run([command, "local:nobody", *words]) == 2
         assert "wait longer (--timeout)" in capsys.readouterr().err
+
+
+def test_node_that_is_not_reached_is_told_in_one_line_of_ours(tmp_path: Path) -> None:
+    """Nobody there, and a certificate of another name: gRPC writes nothing beside it."""
+    certs.make(tmp_path / "pki", [])
+    shown = rdmaq.Credentials(
+        certificate_file=tmp_path / "pki" / "node.pem", key_file=tmp_path / "pki" / "node.key"
+    )
+    with rdmaq.Node("127.0.0.1:0", credentials=shown) as node:
+        lines = {
+            "127.0.0.1:1": "error: no node at 127.0.0.1:1: Connection refused; start the node .+",
+            node.address: "error: TLS with .+ failed: .*Hostname Verification Check failed.*; .+",
+        }
+        for address, line in lines.items():
+            done = subprocess.run(
+                [str(Path(sys.executable).parent / "rdmaq"), "ping", address],
+                env={
+                    **os.environ,
+                    "RDMAQ_TLS_CA": str(tmp_path / "pki" / "ca.pem") if "TLS" in line else "",
+                    "RDMAQ_TLS_SERVER_NAME": "elsewhere",
+                },
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 2
+            assert re.fullmatch(line + "\n", done.stderr), done.stderr
