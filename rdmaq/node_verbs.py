@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,8 @@ if TYPE_CHECKING:
     from rdmaq.region.exported import Exported
     from rdmaq.region.exports import Exports
     from rdmaq.stream.publisher import Publisher
+
+_log = logging.getLogger("rdmaq")
 
 _FAREWELL_SECONDS_MAX = 0.5  # for all peers together, of which some may be gone
 _VERDICT_SECONDS = 1.0  # so long an answer holds to whether there are verbs at all
@@ -66,7 +70,6 @@ class VerbsDoor:
         self._find_stream = find_stream
         self._lock = threading.Lock()
         self._devices: dict[tuple[str, int, Gid], Device] = {}
-        self._failed: list[Device] = []
         self._owners: dict[Device, Owners] = {}
         self._circles: dict[tuple[Device, str], Circle] = {}
         self._sessions: dict[bytes, tuple[Circle, str, ServedSession]] = {}
@@ -206,7 +209,7 @@ class VerbsDoor:
         for name in names:
             self.disconnect(name)
         with self._lock:
-            devices = [*self._devices.values(), *self._failed]
+            devices = list(self._devices.values())
             self._devices.clear()
             self._circles.clear()
             self._owners.clear()
@@ -246,16 +249,13 @@ class VerbsDoor:
 
     def _enter(self, caller_pair: PairAttributes, caller: str) -> tuple[Circle, str]:
         """The caller's circle of trust on the device that reaches it; made if need be."""
+        self._retire_gone()
         gid = IPv6Address(caller_pair.gid)
         port, own_gid = self._choice.find(self._host, str(gid.ipv4_mapped or gid))
         with self._lock:
             if self._is_closed:
                 raise Refusal("the node is closed: it takes no more callers; connect to the next")
             device = self._devices.get((port.device, port.number, own_gid))
-            if device is not None and _has_failed(device):
-                # What is left on it ends by itself; the next caller gets the next one of the name.
-                self._failed.append(self._devices.pop((port.device, port.number, own_gid)))
-                device = None
             if device is None:
                 device = Device(port, own_gid)
                 self._devices[port.device, port.number, own_gid] = device
@@ -280,18 +280,39 @@ class VerbsDoor:
         with self._lock:
             if self._pulse is None and not self._is_closed:
                 self._pulse = Pulse(
-                    self._open_sessions, self._end, every_seconds=self._beat_every_seconds
+                    self._open_sessions,
+                    self._end,
+                    self._retire_gone,
+                    every_seconds=self._beat_every_seconds,
                 )
+
+    def _retire_gone(self) -> None:
+        """Closes devices that were removed or failed, with their sessions.
+
+        The next caller finds what is there now. Some drivers do not let a device go before that.
+        """
+        with self._lock:
+            gone = {key: device for key, device in self._devices.items() if device.is_gone}
+            owners = [self._owners.pop(device) for device in gone.values()]
+            for key in gone:
+                del self._devices[key]
+            for circle in [c for c in self._circles if c[0] in gone.values()]:
+                del self._circles[circle]
+            found = self._sessions.items()
+            names = [name for name, own in found if own[0].device in gone.values()]
+        for device in gone.values():
+            _log.warning("%s is gone: what was connected by it is ended", device)
+        endings: list[Callable[[], None]] = [partial(self._end, name) for name in names]
+        endings += [own.retire for own in owners] + [device.close for device in gone.values()]
+        for end in endings:
+            try:
+                end()
+            except RdmaqError as error:  # it cannot even be closed in order
+                _log.warning("of a device that is gone: %s", error)
 
     def _open_sessions(self) -> list[tuple[bytes, ServedSession]]:
         with self._lock:
             return [(name, found[2]) for name, found in self._sessions.items()]
-
-
-def _has_failed(device: Device) -> bool:
-    """It said so (IBV_EVENT_DEVICE_FATAL): nothing works on it until it is opened anew."""
-    device.events.poll()
-    return device.events.is_fatal
 
 
 def _absence(name: str) -> AbsenceRefusal:

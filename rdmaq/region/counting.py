@@ -78,6 +78,14 @@ class Counting:
                 by_nic.close()
                 raise
 
+    def end_nic(self) -> None:
+        """The NIC is gone, and so is whoever counted by it: the owner counts by the CPU again."""
+        with self._is_counting:
+            with self._lock:
+                by_nic, self._by_nic = self._by_nic, None
+            if by_nic is not None:
+                by_nic.close()
+
     def _check_no_cpu_peer(self) -> None:
         if self._cpu_peers:
             raise RegionAccessError(

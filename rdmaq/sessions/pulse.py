@@ -28,6 +28,7 @@ class Pulse:
     Args:
         sessions: those that are open now, by name.
         end: what to do with one whose peer is dead.
+        look: called at each turn before them.
         every_seconds: how often a peer is asked.
     """
 
@@ -35,11 +36,13 @@ class Pulse:
         self,
         sessions: Callable[[], Sequence[tuple[bytes, Beating]]],
         end: Callable[[bytes], None],
+        look: Callable[[], None],
         *,
         every_seconds: float = EVERY_SECONDS,
     ) -> None:
         self._sessions = sessions
         self._end = end
+        self._look = look
         self._every_seconds = every_seconds
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="rdmaq-pulse", daemon=True)
@@ -47,6 +50,10 @@ class Pulse:
 
     def _run(self) -> None:
         while not self._stopping.wait(self._every_seconds / 5):
+            try:
+                self._look()
+            except Exception:
+                _log.exception("the devices could not be looked at")
             for name, session in self._sessions():
                 try:
                     if not session.beat(time.monotonic(), self._every_seconds):

@@ -84,6 +84,14 @@ class Owners:
             if memory is not None:
                 memory.close()
 
+    def retire(self) -> None:
+        """The device is gone: the exports' owners count without it. It is closed by others."""
+        with self._lock:
+            counted, self._memories = list(self._memories), {}
+        for exported in counted:
+            assert isinstance(exported, Export), "tables are for reading"
+            exported.count_by_cpu()
+
 
 class Circle:
     """Callers that share a protection domain.

@@ -12,7 +12,7 @@ from rdmaq.verbs import pointers
 from rdmaq.verbs._calls import keep_for_ever, refusals
 from rdmaq.verbs.choice import choose
 from rdmaq.verbs.constants import MTU_BYTES, PORT_ACTIVE
-from rdmaq.verbs.devices import Port, ports
+from rdmaq.verbs.devices import Door, Port, ports
 from rdmaq.verbs.domain import Domain
 from rdmaq.verbs.events import Events
 from rdmaq.verbs.gids import Gid
@@ -42,7 +42,7 @@ class Device(Handle):
     """
 
     __slots__ = (
-        "_context", "_domains", "events", "gid", "limits", "pointers", "port",
+        "_context", "_domains", "_door", "events", "gid", "limits", "pointers", "port",
     )  # fmt: skip
 
     def __init__(self, port: Port, gid: Gid) -> None:
@@ -54,6 +54,7 @@ class Device(Handle):
         pyverbs = load()
         if not list(Path("/dev/infiniband").glob("uverbs*")):
             raise DeviceNotFound(f"cannot open {port.device}: {_CURES[errno.ENOENT]}")
+        self._door = Door.of(port.device)
         with refusals(f"cannot open {port.device}", _CURES, DeviceNotFound):
             self._context = pyverbs.device.Context(name=port.device)
         try:
@@ -97,6 +98,18 @@ class Device(Handle):
             if port.number == self.port.number:
                 return next((gid for gid in port.gids if gid == self.gid), None)
         return None
+
+    @property
+    def is_gone(self) -> bool:
+        """Whether the device has failed, or was removed (and perhaps made again) meanwhile.
+
+        Then it must be closed: nothing of it will work any more, and some drivers wait for that
+        before they let it go.
+        """
+        if self.closed:
+            return True
+        self.events.poll()
+        return self.events.is_fatal or (self._door is not None and not self._door.is_there)
 
     def changes(self, mtu_bytes: int) -> list[str]:
         """What is not any more as it was when a connection was made, in words.

@@ -44,6 +44,38 @@ class Port:
         return f"{self.device} port {self.number}"
 
 
+@dataclass(frozen=True, slots=True)
+class Door:
+    """By which a process opens a device: gone, or another one's, once the device was removed.
+
+    Attributes:
+        device: which it is of.
+        path: in /sys.
+        inode: of that folder; each has its own.
+    """
+
+    device: str
+    path: Path
+    inode: int
+
+    @classmethod
+    def of(cls, device: str, sysfs: Path = SYSFS) -> Door | None:
+        """The device's now; None: the kernel shows none."""
+        for path in sysfs.glob("infiniband_verbs/uverbs*"):
+            if _read(path / "ibdev") == device:
+                with suppress(OSError):
+                    return cls(device, path, path.stat().st_ino)
+        return None
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is still there: a device that was made again has another."""
+        try:
+            return self.path.stat().st_ino == self.inode
+        except OSError:
+            return False
+
+
 def _read(path: Path | str) -> str:
     # Not Path.read_text: a GID table may have a thousand slots, and each is a file.
     try:

@@ -51,7 +51,7 @@ class Book:
 
     def device(self, *_: object) -> Any:
         made: Any = Thing(limits=SimpleNamespace(has_windows=self.has_windows), is_closed=False)
-        made.events = SimpleNamespace(poll=list, is_fatal=False)
+        made.is_gone = False
         made.close = lambda: setattr(made, "is_closed", True)
         self.devices.append(made)
         return made
@@ -119,20 +119,6 @@ def test_callers_share_a_circle_where_keys_are_bound_to_their_pairs(
     door.disconnect(b"1")
     door.disconnect(b"2")
     assert not book.circles[0].is_closed, "what is registered stays for the next caller"
-
-
-def test_device_that_failed_is_opened_anew_for_the_next_caller(door: VerbsDoor, book: Book) -> None:
-    """What is on the old one is let be, and closed with the node."""
-    door.connect(b"1", ASK, "a")
-    book.devices[0].events.is_fatal = True
-    door.connect(b"2", ASK, "b")
-    door.connect(b"3", ASK, "b")
-    assert len(book.devices) == 2
-    assert [session.circle.device for session in book.sessions] == [
-        book.devices[0], book.devices[1], book.devices[1],
-    ]  # fmt: skip
-    assert not book.devices[0].is_closed
-    door.disconnect(b"1")
 
 
 def test_callers_have_circles_of_their_own_where_keys_are_not(door: VerbsDoor, book: Book) -> None:
@@ -218,6 +204,50 @@ def test_disconnect_ends_a_session_once_and_no_other(door: VerbsDoor, book: Book
     door.disconnect(b"never was")
     assert [session.is_closed for session in book.sessions] == [True, False]
     assert book.circles[0].user_count == 1
+
+
+@pytest.mark.parametrize("has_windows", [True, False])
+def test_device_that_is_gone_is_closed_with_its_sessions_and_opened_anew(
+    door: VerbsDoor, book: Book, has_windows: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Removed and made again: the next caller is connected by what is there now."""
+    ended: list[bytes] = []
+
+    def end(name: bytes) -> None:
+        ended.append(name)
+        door.disconnect(name)
+
+    monkeypatch.setattr(door, "_end", end)
+    book.has_windows = has_windows
+    door.connect(b"1", ASK, "a")
+    door.connect(b"2", ASK, "b")
+    door._retire_gone()
+    assert ended == []
+    book.devices[0].is_gone = True
+    door.connect(b"3", ASK, "a")
+    assert ended == [b"1", b"2"]
+    assert [session.is_closed for session in book.sessions] == [True, True, False]
+    assert [device.is_closed for device in book.devices] == [True, False]
+    assert book.sessions[2].circle.device is book.devices[1]
+
+
+def test_device_that_cannot_even_be_closed_stands_in_nobodys_way(
+    door: VerbsDoor, book: Book, caplog: pytest.LogCaptureFixture
+) -> None:
+    door.connect(b"1", ASK, "a")
+    device = book.devices[0]
+    device.is_gone = True
+
+    def refuse() -> None:
+        device.is_closed = True
+        raise errors.DeviceNotFound("cannot close rxe0: Input/output error; see the log")
+
+    device.close = refuse
+    door._retire_gone()
+    assert "cannot close rxe0" in caplog.text
+    door.disconnect(b"1")
+    door.connect(b"2", ASK, "a")
+    assert len(book.devices) == 2
 
 
 def test_closing_tells_every_peer_and_takes_no_more(door: VerbsDoor, book: Book) -> None:

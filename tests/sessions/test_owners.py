@@ -60,6 +60,22 @@ def test_owner_counts_by_the_nic_once_an_atomic_key_is_given(counted: list[str])
     exports.close()
 
 
+def test_owners_count_without_a_device_that_is_gone(
+    counted: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each of them, once; the next device begins anew."""
+    undone: list[str] = []
+    monkeypatch.setattr(Export, "count_by_cpu", lambda self: undone.append(self.name))
+    device: Any = Device()
+    owners, exports = Owners(device), Exports("here")
+    for name in ("one", "two"):
+        owners.let_nic_count(exports.export(name, [0], "atomic"))
+    owners.retire()
+    owners.retire()
+    assert undone == counted == ["one", "two"]
+    exports.close()
+
+
 def test_nothing_is_done_where_atomics_are_one_step_to_cpus_too(counted: list[str]) -> None:
     device: Any = Device(are_global=True)
     exports = Exports("here")

@@ -23,7 +23,7 @@ class Session:
 
 
 def test_sessions_whose_peer_is_dead_are_ended_and_no_others() -> None:
-    """One that raises costs its own look only."""
+    """One that raises costs its own look only; so does the look before them all."""
     there = {b"a": Session(True), b"b": Session(False), b"c": Session(RuntimeError("a bug"))}
     lock = threading.Lock()
     ended: list[bytes] = []
@@ -37,12 +37,19 @@ def test_sessions_whose_peer_is_dead_are_ended_and_no_others() -> None:
             ended.append(name)
             del there[name]
 
-    pulse = Pulse(sessions, end, every_seconds=0.01)
+    turns = []
+
+    def look() -> None:
+        turns.append(1)
+        raise RuntimeError("a bug")
+
+    pulse = Pulse(sessions, end, look, every_seconds=0.01)
     try:
         eventually(lambda: there[b"a"].looks > 20 and there[b"c"].looks > 20, "looks")
     finally:
         pulse.close()
     assert ended == [b"b"]
+    assert len(turns) > 20
     looks = there[b"a"].looks
     assert not any(thread.name == "rdmaq-pulse" for thread in threading.enumerate())
     assert there[b"a"].looks == looks

@@ -56,6 +56,24 @@ def test_owner_counts_by_the_cpu_until_a_nic_does_and_then_by_the_nic(export: Ex
     assert int(export.array[0]) == 9
 
 
+def test_owner_counts_by_the_cpu_again_when_the_nic_is_gone(export: Export) -> None:
+    """Until another one does; its peers of this host may come meanwhile."""
+    export.count_by_cpu()
+    first, session = by_nic(export)
+    counting_of(export).begin_nic(lambda: first)
+    assert export.fetch_add(0, 1) == 0
+    for _ in range(2):
+        export.count_by_cpu()
+    assert session.closed == 1
+    assert export.fetch_add(0, 1) == 1
+    export.admit_cpu_peer()()
+    second, other = by_nic(export)
+    counting_of(export).begin_nic(lambda: second)
+    before = other.counts()["requests"]
+    assert export.fetch_add(0, 1) == 2
+    assert other.counts()["requests"] == before + 1
+
+
 def test_peer_of_this_host_is_refused_while_a_nic_counts(export: Export) -> None:
     counting_of(export).begin_nic(lambda: by_nic(export)[0])
     with pytest.raises(rdmaq.RegionAccessError, match="transport='verbs'"):
