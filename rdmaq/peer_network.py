@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 Transport = Literal["auto", "shm", "verbs"]
 TRANSPORTS = ("auto", "shm", "verbs")
-# A node listens for its own host before it answers others: who has described itself is there. But
-# cloned virtual machines bear one boot id, so a node of another host may be looked for in vain.
-_HELLO_SECONDS_MAX = 1.0
 
 
 def describe(where: HostPort, credentials: Credentials | None, *, timeout: float) -> Description:
@@ -82,8 +79,7 @@ def find(
         description, challenge = client.describe(timeout=timeout)
         if transport != "verbs":
             link = LocalLink(str(where), description.identity.local_name, allow_uids)
-            patience = min(_HELLO_SECONDS_MAX, deadline - time.monotonic())
-            reason = _no_shm(description, link, max(0.0, patience))
+            reason = _no_shm(description, link)
             if not reason:
                 return link
             reasons.append(f"not by shared memory, since {reason}")
@@ -102,12 +98,14 @@ def find(
     ) from cause
 
 
-def _no_shm(description: Description, link: LocalLink, timeout: float) -> str:
+def _no_shm(description: Description, link: LocalLink) -> str:
     """Why the node is not reached by shared memory; "" where it is."""
     if description.identity.boot_id != host_id():
         return f"it runs on another host ({description.identity.hostname[:64]!r})"
     try:
-        link.hello(timeout)
+        # No waiting: a node listens for its own host before it answers others. And cloned virtual
+        # machines bear one boot id, so that a node of another host may be looked for in vain.
+        link.hello()
     except (errors.PeerNotFound, errors.AccessDenied, errors.HandoverError) as error:
         return f"it runs on this host, and its hand-over failed ({error})"
     return ""
