@@ -9,7 +9,7 @@ from rdmaq.errors import AddressError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]{2,64}\]|[A-Za-z0-9._-]{1,253}):([0-9]{1,5})")
-_STREAM = re.compile(r"[^\x00-\x1f\x7f\ud800-\udfff]{1,192}")  # a lone surrogate is no text
+_NAME_BYTES_MAX = 192
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +68,21 @@ def local_name(address: str) -> str:
     return where.local_name if isinstance(where, HostPort) else where
 
 
-def check_stream_name(name: str) -> str:
-    """Returns `name` if a stream can be called so, else raises AddressError."""
-    if isinstance(name, str) and _STREAM.fullmatch(name) and len(name.encode()) <= 192:
+def check_name(name: str, what: str) -> str:
+    """Returns `name` if a stream, region or table can be called so.
+
+    Args:
+        name: to be checked.
+        what: which of the three, for the error.
+
+    Raises:
+        AddressError: it is no such name.
+    """
+    # What is not printable would be refused by peers on other hosts, whose terminals show it.
+    is_text = isinstance(name, str) and name != "" and name.isprintable()
+    if is_text and len(name.encode()) <= _NAME_BYTES_MAX:
         return name
     raise AddressError(
-        f"stream name {repr(name)[:400]}: it must be text of 1 to 192 bytes in UTF-8, without "
-        "control characters; give a shorter or plainer one"
+        f"{what} name {repr(name)[:400]}: it must be printable text of 1 to {_NAME_BYTES_MAX} "
+        "bytes in UTF-8; give a shorter or plainer one"
     )

@@ -10,8 +10,8 @@ import numpy.typing as npt
 from rdmaq import arguments, errors
 from rdmaq._fast import lib
 from rdmaq._handle import Handle
-from rdmaq.address import HostPort, check_stream_name, parse_address
-from rdmaq.bootstrap.credentials import Credentials
+from rdmaq.address import HostPort, check_name, parse_address
+from rdmaq.bootstrap.credentials import Credentials, check_credentials
 from rdmaq.node_network import NetworkDoor
 from rdmaq.region.exported import Export, Table
 from rdmaq.region.exports import Exports
@@ -68,6 +68,7 @@ class Node(Handle):
         where = parse_address(address)
         choice = DeviceChoice.of(device, interface, gid_index)
         users = arguments.user_ids("allow_uids", allow_uids)
+        check_credentials(credentials)
         self.address = address
         self._exports = Exports(address)
         self._offer = Offer(address, self._exports.answers)
@@ -125,7 +126,7 @@ class Node(Handle):
             SequenceError: `first_sequence` is below 1.
             ClosedError: the node is closed.
         """
-        check_stream_name(name)
+        check_name(name, "stream")
         try:
             capacity_bytes = arguments.size_bytes("capacity", capacity)
             guard_bytes = 0 if guard is None else arguments.size_bytes("guard", guard)

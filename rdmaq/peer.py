@@ -10,8 +10,8 @@ import numpy.typing as npt
 from rdmaq import arguments, errors
 from rdmaq._fast import lib
 from rdmaq._handle import Handle
-from rdmaq.address import HostPort, check_stream_name, local_name, parse_address
-from rdmaq.bootstrap.credentials import Credentials
+from rdmaq.address import HostPort, check_name, local_name, parse_address
+from rdmaq.bootstrap.credentials import Credentials, check_credentials
 from rdmaq.peer_local import LocalLink
 from rdmaq.peer_network import TRANSPORTS, Transport, find
 from rdmaq.region.channel import Channel
@@ -140,7 +140,7 @@ class Peer(Handle):
             AddressError, AccessDenied, ClosedError: see there.
         """
         self._check_open()
-        check_stream_name(name)
+        check_name(name, "stream")
         arguments.choice("on_gap", on_gap, ("report", "raise", "skip"))
         arguments.choice("on_restart", on_restart, ("raise", "follow"))
         arguments.choice("wait", wait, tuple(WAIT_MODES))
@@ -202,7 +202,7 @@ class Peer(Handle):
             SegmentError: what was handed over fails its checks; it was not mapped.
             ClosedError: this peer is closed.
         """
-        check_stream_name(name)
+        check_name(name, "region")
         self._check_open()
         info, channel = self._link.attach(name, ARRAY, arguments.seconds("timeout", timeout))
         return Region(info.name, info.dtype, info.shape, info.access, channel)
@@ -218,7 +218,7 @@ class Peer(Handle):
             RegionNotFound, PeerNotFound, AccessDenied, HandoverError, SegmentError, ClosedError: as
                 for `region`.
         """
-        check_stream_name(name)
+        check_name(name, "table")
         self._check_open()
         return TableReader(*self._link.attach(name, TABLE, arguments.seconds("timeout", timeout)))
 
@@ -322,6 +322,7 @@ def connect(
     users = arguments.user_ids("allow_uids", allow_uids)
     choice = DeviceChoice.of(device, interface, gid_index)
     _check_settings(pair_settings)
+    check_credentials(credentials)
     if isinstance(where, HostPort):
         found = find(where, credentials, transport, choice, pair_settings, users, timeout=patience)
         return Peer(address, link=found)

@@ -35,6 +35,7 @@ _GRPC_WORDS = re.compile(
 _TLS_WORDS = ("handshake", "certificate", "ssl", "tls", "verification")
 # A node that does not like our certificate hangs up after its half of the handshake.
 _HANG_UP_WORDS = ("socket closed", "connection reset", "broken pipe", "end of tcp stream")
+_UNKNOWN_NAME = re.compile(r"errors resolving .*address lookup failed for \S+: ([^\]]*)")
 
 
 class Client:
@@ -190,6 +191,8 @@ class Client:
 
     def _explained(self, code: Any, words: str, patience: float) -> RdmaqError:
         codes, details = self._grpc.StatusCode, _GRPC_WORDS.sub("", wire.text(words))
+        if unknown := _UNKNOWN_NAME.search(details):
+            details = f"its name is not known here ({unknown[1]})"
         lower = details.lower()
         refusals: dict[Any, type[RdmaqError]] = {
             codes.UNAUTHENTICATED: AuthenticationError,

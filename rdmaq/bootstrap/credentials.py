@@ -52,6 +52,13 @@ class Credentials:
     insecure: bool = False
 
     def __post_init__(self) -> None:
+        for name in ("ca_file", "certificate_file", "key_file"):
+            path = getattr(self, name)
+            if path is not None and not isinstance(path, str | os.PathLike):
+                raise CredentialsError(
+                    f"{name}= is no path: it is a {type(path).__name__}; give the path of a PEM "
+                    "file (`rdmaq certs FOLDER` makes some)"
+                )
         if (self.certificate_file is None) != (self.key_file is None):
             raise CredentialsError(
                 "a certificate without its key, or a key without its certificate: both are needed; "
@@ -146,6 +153,15 @@ class Credentials:
 
 
 assert set(_VARIABLES) == {f.name for f in fields(Credentials)}
+
+
+def check_credentials(given: object) -> None:
+    """Raises TypeError unless it is a `Credentials`, or None for those of the environment."""
+    if given is not None and not isinstance(given, Credentials):
+        raise TypeError(
+            f"credentials= are none: it is a {type(given).__name__}; give rdmaq.Credentials(...), "
+            "or leave it out and set RDMAQ_TLS_* and RDMAQ_TOKEN"
+        )
 
 
 def check_allowed(host: str, credentials: Credentials, *, is_node: bool) -> None:

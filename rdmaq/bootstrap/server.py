@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import resource
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -128,10 +130,7 @@ class Server:
                 )
                 port = self._server.add_secure_port(address, secure)
         except (RuntimeError, ValueError) as error:
-            raise AddressInUse(
-                f"{address!r} cannot be listened at: {str(error)[:200]}; is the port taken, or the "
-                "host another one's? choose another"
-            ) from error
+            raise AddressInUse(f"{address!r} cannot be listened at: {_why(address)}") from error
         return int(port)
 
     @property
@@ -227,7 +226,15 @@ class Server:
         return answer
 
     def _describe(self, _: pb.DescribeRequest, caller: str) -> pb.DescribeReply:
-        return wire.describe_reply(self._backend.describe(), self.sessions.challenge(caller))
+        reply = wire.describe_reply(self._backend.describe(), self.sessions.challenge(caller))
+        count, size_bytes = len(reply.streams) + len(reply.regions), reply.ByteSize()
+        if count > wire.OFFERS_MAX or size_bytes > wire.MESSAGE_BYTES_MAX:
+            raise Refusal(
+                f"the node cannot list what it offers: {count:,} streams and regions take "
+                f"{size_bytes:,} bytes, of {wire.OFFERS_MAX:,} and {wire.MESSAGE_BYTES_MAX:,} that "
+                "can be told; offer less, or by several nodes"
+            )
+        return reply
 
     def _connect(self, request: pb.ConnectRequest, caller: str) -> pb.ConnectReply:
         ask = wire.ask_from(request)
@@ -271,6 +278,28 @@ class Server:
         self.sessions.check(request.session, caller, half_open=False)
         self.sessions.end(request.session)
         return pb.DisconnectReply()
+
+
+def _why(address: str) -> str:
+    """Why nobody can listen there, which gRPC does not tell, and what to do."""
+    host, _, port = address.rpartition(":")
+    try:
+        found = socket.getaddrinfo(
+            host.strip("[]"), int(port), type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        for family, kind, protocol, _, where in found:
+            with socket.socket(family, kind, protocol) as sock:
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                sock.bind(where)
+                sock.listen()
+    except OSError as error:
+        cures = {
+            errno.EADDRINUSE: "choose another port, or 0 for any that is free",
+            errno.EACCES: "choose a port from 1024 on",
+        }
+        cure = cures.get(error.errno or 0, "name an address of this host, or 0.0.0.0 for all")
+        return f"{error.strerror}; {cure}"
+    return "the port was taken a moment ago; try again, or choose another"
 
 
 def _status_of(refusal: Refusal, code: Any) -> Any:

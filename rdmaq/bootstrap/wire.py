@@ -31,7 +31,7 @@ REQUEST_BYTES_MAX = 64 << 10
 CHALLENGE_BYTES, SESSION_BYTES = 64, 16
 REGIONS_ASKED_MAX = 256
 _SCHEMA_BYTES_MAX = 32 << 10
-_OFFERS_MAX = 20_000
+OFFERS_MAX = 20_000
 _DIMENSIONS_MAX = 32
 _REASON_CHARS_MAX = 1000
 _LOCAL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -80,7 +80,7 @@ def description_from(reply: pb.DescribeReply) -> tuple[Description, bytes]:
     need(len(identity.hostname) <= 255, "a name is too long")
     # It becomes a file's name in the runtime folder.
     need(_LOCAL_NAME.fullmatch(identity.local_name) is not None, "its local name is none")
-    need(len(reply.streams) + len(reply.regions) <= _OFFERS_MAX, "it offers too much to list")
+    need(len(reply.streams) + len(reply.regions) <= OFFERS_MAX, "it offers too much to list")
     need(all(len(s.schema) <= _SCHEMA_BYTES_MAX for s in reply.streams), "a schema is too long")
     return Description(
         release=text(reply.version.release, 64),

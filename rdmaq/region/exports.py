@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from rdmaq import errors
+from rdmaq import arguments, errors
+from rdmaq._fast import lib
 from rdmaq._handle import Handle
-from rdmaq.address import check_stream_name
+from rdmaq.address import check_name
 from rdmaq.region.exported import Export, Exported, Table
 from rdmaq.region.grant import ARRAY, TABLE, RegionInfo, check_size
 from rdmaq.region.refusals import ACCESSES
@@ -45,11 +46,11 @@ class Exports(Handle):
 
     def export(self, name: str, array: npt.ArrayLike, access: str) -> Export:
         """See `Node.export`."""
-        check_stream_name(name)
-        if access not in ACCESSES:
+        check_name(name, "region")
+        if not isinstance(access, str) or access not in ACCESSES:
             raise errors.RegionError(
-                f"access={access!r}: it is unknown; use 'read', 'write' (and read) or 'atomic' "
-                "(and both)"
+                f"access={arguments.shown(access)}: it is unknown; use 'read', 'write' (and read) "
+                "or 'atomic' (and both)"
             )
         try:
             values = np.asarray(array)
@@ -63,18 +64,24 @@ class Exports(Handle):
 
     def table(self, name: str, dtype: npt.DTypeLike, rows: int) -> Table:
         """See `Node.table`."""
-        check_stream_name(name)
+        check_name(name, "table")
         checked = schemas.check_dtype(dtype)
-        if not isinstance(rows, int) or rows < 1:
-            raise errors.RegionError(
-                f"rows={rows!r}: a table has a whole number of rows; give 1 or more"
-            )
-        info = RegionInfo(name=name, kind=TABLE, dtype=checked, shape=(rows,), access="read")
+        try:
+            most = lib.RQ_AREA_BYTES_MAX
+            row_count = arguments.whole("rows", rows, 1, most, "give 1 or more")
+        except (TypeError, ValueError) as error:
+            raise errors.RegionError(str(error)) from error
+        info = RegionInfo(name=name, kind=TABLE, dtype=checked, shape=(row_count,), access="read")
         return self._add(info, lambda: Table(info, self._withdraw))
 
     def _add(self, info: RegionInfo, make: Callable[[], _AnyExported]) -> _AnyExported:
         check_size(info)
-        schemas.to_text(info.dtype)  # raises SchemaError when it cannot be written down
+        text = schemas.to_text(info.dtype)  # raises SchemaError when it cannot be written down
+        if len(text) > lib.RQ_SCHEMA_BYTES_MAX:  # no peer would take it, nor the list it stands in
+            raise errors.SchemaError(
+                f"the dtype of {info.kind} {info.name!r} takes {len(text):,} bytes as text: at "
+                f"most {lib.RQ_SCHEMA_BYTES_MAX:,} can be told; use fewer fields, or shorter names"
+            )
         if self._is_forked:
             raise self.closed_error()  # the lock may be held by a thread of the parent's
         with self._lock:

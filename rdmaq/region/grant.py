@@ -98,9 +98,14 @@ def check_size(info: RegionInfo) -> None:
     """Refuses what no area can hold.
 
     Raises:
-        RegionError: it is empty or too large, or the rows are.
+        RegionError: it is empty or too large, or the rows are, or it has too many axes.
     """
     row_bytes = info.dtype.itemsize
+    if len(info.shape) > _DIMENSIONS_MAX:
+        raise RegionError(
+            f"array {info.name!r} has {len(info.shape)} axes: peers take at most "
+            f"{_DIMENSIONS_MAX}; reshape it"
+        )
     if info.kind == TABLE and row_bytes > lib.RQ_TABLE_ROW_BYTES_MAX:
         raise RegionError(
             f"rows of {row_bytes:,} bytes: a table's have at most {lib.RQ_TABLE_ROW_BYTES_MAX:,}; "

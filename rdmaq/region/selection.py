@@ -81,6 +81,12 @@ class Layout:
                 f"field={field!r} is no name of a field: give one, and put several reads or writes "
                 "into one batch()"
             )
+        if field is not None and field not in (self._whole.dtype.names or ()):
+            names = ", ".join(map(repr, self._whole.dtype.names or ())) or "no fields"
+            raise RegionBoundsError(
+                f"field={field!r} is not there: elements of {self._whole.dtype} have {names}; give "
+                "one that is, or leave it out"
+            )
         parts = index if isinstance(index, tuple) else (index,)
         for part in parts:
             is_integer = isinstance(part, int | np.integer) and not isinstance(part, bool)
