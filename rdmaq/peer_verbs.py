@@ -17,9 +17,10 @@ from rdmaq.node_network import release
 from rdmaq.region.channel import Channel
 from rdmaq.region.grant import ARRAY, TABLE, RegionInfo, from_message
 from rdmaq.region.verbs_channel import VerbsChannel
-from rdmaq.sessions.calling import SETTINGS, Caller, CallingSession, Outlet, dial
+from rdmaq.sessions.calling import SETTINGS, Caller, CallingSession, dial
 from rdmaq.sessions.choice import DeviceChoice
 from rdmaq.sessions.link_settings import LinkSettings
+from rdmaq.sessions.outlet import Outlet
 from rdmaq.sessions.remote import Remote
 from rdmaq.stream.cursor import Cursor
 from rdmaq.stream.listing import StreamInfo, stream_info

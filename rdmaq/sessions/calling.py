@@ -7,9 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from rdmaq._fast import lib
 from rdmaq._handle import Handle
 from rdmaq.bootstrap.messages import (
     ConnectAsk,
@@ -31,16 +30,13 @@ from rdmaq.errors import (
 )
 from rdmaq.region.lost import lost
 from rdmaq.sessions import attributes, probe
+from rdmaq.sessions.outlet import Outlet
 from rdmaq.sessions.probe import Farewell, ProbeMemory
-from rdmaq.stream import keeper
 from rdmaq.verbs.constants import Status
-from rdmaq.verbs.device import Device
 from rdmaq.verbs.memory import RemoteMemory
 from rdmaq.verbs.settings import PairSettings
 
 if TYPE_CHECKING:
-    from rdmaq.sessions.choice import DeviceChoice
-    from rdmaq.verbs.domain import Domain
     from rdmaq.verbs.operation import Operation
     from rdmaq.verbs.pair import Pair
 
@@ -91,60 +87,6 @@ class Rider(Protocol):
 
     def granted(self, grant: LinkGrant) -> None:
         """The node's half: when this returns, all is ready for what the node will write."""
-
-
-class Outlet:
-    """The device and the domain that all sessions of one peer share; closed by the last of them.
-
-    Args:
-        choice: what the user says of the device.
-        host: whom to reach.
-
-    Attributes:
-        device: opened.
-        domain: for pairs, probe memory and bounce buffers.
-
-    Raises:
-        VerbsUnavailable, DeviceNotFound: there is none; the text says what to do.
-    """
-
-    def __init__(self, choice: DeviceChoice, host: str) -> None:
-        from rdmaq.verbs.library import load
-
-        port, gid = choice.find(host)  # before pyverbs is loaded: mostly there is no device
-        load()
-        self.device = Device(port, gid)
-        try:
-            self.domain: Domain = self.device.domain()
-        except BaseException:
-            self.device.close()
-            raise
-        self._lock = threading.Lock()
-        self._holders = 1
-        self._keeper: Any = None
-
-    def hold(self) -> None:
-        """One more needs it; each lets go once."""
-        with self._lock:
-            self._holders += 1
-
-    def keeper(self) -> Any:
-        """The `struct rq_keeper` of our replicas; for who holds the outlet, until it lets go."""
-        with self._lock:
-            if self._keeper is None:
-                self._keeper = keeper.start()
-            return self._keeper
-
-    def let_go(self) -> None:
-        """One fewer; the last one closes it."""
-        with self._lock:
-            self._holders -= 1
-            is_last = self._holders == 0
-            kept = self._keeper
-        if is_last:
-            if kept is not None:
-                lib.rq_keeper_stop(kept)
-            self.device.close()
 
 
 class CallingSession(Handle):
@@ -281,8 +223,13 @@ class CallingSession(Handle):
             if self.closed:
                 return
             self._is_closed = True
-        self.pair.close()
-        self._probe.memory.close()
+        try:
+            self.pair.close()
+            self._probe.memory.close()
+        finally:
+            self._tell_and_let_go()
+
+    def _tell_and_let_go(self) -> None:
         # In a thread: a garbage collector may have called us, inside of anything that holds a lock.
         # At the interpreter's end no thread begins any more, and start() would wait for ever:
         # the node finds out by itself.

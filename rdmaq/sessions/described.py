@@ -45,6 +45,10 @@ class Described:
         """See `Caller`."""
         return self._client.confirm(session, probed, proof)
 
+    def begin(self, session: bytes, position: int, cursor: int) -> bool:
+        """See `Caller`."""
+        return self._client.begin(session, position, cursor)
+
     def disconnect(self, session: bytes) -> None:
         """See `Caller`."""
         self._client.disconnect(session)

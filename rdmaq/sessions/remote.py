@@ -23,10 +23,11 @@ from rdmaq.bootstrap.messages import (
 )
 from rdmaq.sessions import attributes
 from rdmaq.sessions.backfill import Counts
-from rdmaq.sessions.calling import Caller, CallingSession, Outlet, dial
+from rdmaq.sessions.calling import Caller, CallingSession, dial
 from rdmaq.sessions.link_settings import LinkSettings
 from rdmaq.sessions.minder import MINDER
 from rdmaq.sessions.obituaries import CLOSED, CUT_OFF, OVER, UNREACHABLE
+from rdmaq.sessions.outlet import Outlet
 from rdmaq.sessions.probe import Farewell
 from rdmaq.sessions.remote_cursor import RemoteCursor
 from rdmaq.sessions.replay import Replay

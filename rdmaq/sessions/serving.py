@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rdmaq.bootstrap.messages import (
@@ -52,6 +53,7 @@ class ServedSession:
         self._beat: Operation | None = None
         self._beat_seconds = 0.0
         self._link: tuple[Links, ServedLink] | None = None
+        self._is_ended = False
         self.is_confirmed = False
         self._target = probe.remote(ask.probe)
         self.pair = circle.domain.pair(SETTINGS, remote=_REMOTE)
@@ -120,7 +122,11 @@ class ServedSession:
             return self.say(Farewell.CUT_OFF if was_cut_off else Farewell.LINK_ENDED) is not None
 
         link = links.open(publisher, self.pair, ask, tell)
-        self._link = links, link
+        with self._circle.lock:
+            self._link = None if self._is_ended else (links, link)
+        if self._link is None:  # it took so long that the session expired meanwhile
+            links.end(link)
+            raise Refusal("the session has ended meanwhile: connect again")
         return link.grant
 
     def begin_link(self, position: int, cursor: int) -> bool:
@@ -211,16 +217,21 @@ class ServedSession:
 
     def close(self) -> None:
         """Ends it: when this returns, none of its keys opens anything any more."""
-        if self._link is not None:
-            links, link = self._link
-            links.end(link)
         with self._circle.lock:
-            self._circle.sessions.discard(self)
-            for _, window in self._windows:
-                if window is not None:
-                    window.close()
-            self._windows = []
-        self._let_go()
+            self._is_ended = True
+        try:
+            if self._link is not None:
+                links, link = self._link
+                links.end(link)
+        finally:
+            with self._circle.lock:
+                self._circle.sessions.discard(self)
+                for _, window in self._windows:
+                    if window is not None:
+                        with suppress(RdmaqError):  # the pair goes, which alone can use it
+                            window.close()
+                self._windows = []
+            self._let_go()
 
     def _let_go(self) -> None:
         self.pair.close()  # its windows before it
