@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from rdmaq.errors import RegionAccessError
+from rdmaq.errors import RdmaqError, RegionAccessError
 
 if TYPE_CHECKING:
     from rdmaq.region.region import Region
@@ -84,7 +85,8 @@ class Counting:
             with self._lock:
                 by_nic, self._by_nic = self._by_nic, None
             if by_nic is not None:
-                by_nic.close()
+                with suppress(RdmaqError):  # of a device that is gone not even that may work
+                    by_nic.close()
 
     def _check_no_cpu_peer(self) -> None:
         if self._cpu_peers:

@@ -156,7 +156,10 @@ class Export(Exported):
         self._counting.begin_nic(make)
 
     def count_by_cpu(self) -> None:
-        """The node's, when the device that `count_by_nic` went by is gone; idempotent."""
+        """The node's, when the device that `count_by_nic` went by is gone; idempotent.
+
+        Raises nothing.
+        """
         self._counting.end_nic()
 
     def _stop_counting(self) -> None:
