@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -150,6 +151,19 @@ def test_grpc_is_not_imported_before_it_is_used() -> None:
         "assert not bad, bad\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+@pytest.mark.parametrize(("given", "used"), [(None, "NONE"), ("INFO", "INFO")])
+def test_grpc_keeps_its_log_to_itself_unless_it_is_asked_for(given: str | None, used: str) -> None:
+    """Beside our error on stderr it would say the same in its own words, or alarm for nothing."""
+    environment = {k: v for k, v in os.environ.items() if k != "GRPC_VERBOSITY"}
+    if given is not None:
+        environment["GRPC_VERBOSITY"] = given
+    program = "import os, rdmaq; rdmaq.Node('127.0.0.1:0'); print(os.environ['GRPC_VERBOSITY'])"
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == used
 
 
 def test_absent_grpc_is_told_with_the_cure(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import rdmaq
 from rdmaq.bootstrap.client import Client
-from rdmaq.bootstrap.messages import ConnectAsk, Probed, Proof
+from rdmaq.bootstrap.messages import ConnectAsk, ConnectGrant, Probed, Proof
 from rdmaq.bootstrap.sessions import SessionLimits
 from tests.bootstrap import rig
 from tests.bootstrap.rig import ASK, OWN_PROOF, PROOF, SMALLER, serving
@@ -164,3 +164,22 @@ def test_two_nodes_cannot_have_one_port() -> None:
     """AddressInUse, where gRPC alone would share the port between them."""
     with serving() as (server, _), pytest.raises(rdmaq.AddressInUse, match="cannot be listened at"):
         rdmaq.Node(f"127.0.0.1:{server.port}")
+
+
+def test_session_that_expires_while_it_is_made_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its end was told before the backend knew it, and must be told again."""
+    limits = SessionLimits(connect_seconds=0.1)
+    with serving(limits=limits) as (server, backend), caller(server.port) as client:
+        connect = backend.connect
+
+        def connect_late(session: bytes, ask: ConnectAsk, who: str) -> ConnectGrant:
+            eventually(lambda: session in backend.ended)
+            return connect(session, ask, who)
+
+        monkeypatch.setattr(backend, "connect", connect_late)
+        with pytest.raises(rdmaq.BootstrapError, match=r"took too long to make: .+; connect again"):
+            client.connect(ASK, client.describe()[1])
+        assert backend.connected == set()
+        assert server.sessions.counts()[0] == 0

@@ -259,6 +259,23 @@ def test_closing_tells_every_peer_and_takes_no_more(door: VerbsDoor, book: Book)
     assert len(book.sessions) == 1
 
 
+def test_session_that_is_made_while_the_node_closes_is_undone(
+    door: VerbsDoor, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node has told its peers already, and would never end this one."""
+    make = book.session
+
+    def make_late(*arguments: Any) -> Any:
+        door.say_farewell()
+        return make(*arguments)
+
+    monkeypatch.setattr(node_verbs, "ServedSession", make_late)
+    with pytest.raises(Refusal, match=r"the node is closed: .+; connect"):
+        door.connect(b"1", ASK, "a")
+    assert book.sessions[0].is_closed
+    assert book.circles[0].user_count == 0
+
+
 def test_revoking_reaches_every_circle(door: VerbsDoor, book: Book) -> None:
     book.has_windows = False
     door.connect(b"1", ASK, "a")
