@@ -21,6 +21,7 @@ from rdmaq.region.table_reader import TableReader
 from rdmaq.sessions.choice import DeviceChoice
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.cursor import Cursor
+from rdmaq.stream.following import Follower
 from rdmaq.stream.listing import StreamInfo
 from rdmaq.stream.reading import OnGap, OnRestart
 from rdmaq.stream.start import Start, parse_start
@@ -28,9 +29,6 @@ from rdmaq.stream.subscription import WAIT_MODES, Subscription, Wait
 
 if TYPE_CHECKING:
     from rdmaq.verbs.settings import PairSettings
-
-# A restart is followed from inside poll and from event loops: neither may stand still for long.
-_FOLLOW_PATIENCE_SECONDS = 0.2
 
 
 class Link(Protocol):
@@ -51,10 +49,11 @@ class Link(Protocol):
     def attach(self, name: str, kind: str, timeout: float) -> tuple[RegionInfo, Channel]:
         """Reaches a region or a table, waiting so many seconds for it to be exported."""
 
-    def subscribe(
-        self, request: dict[str, Any], wait_mode: int, timeout: float, patience: float | None, /
-    ) -> Cursor:
+    def subscribe(self, request: dict[str, Any], wait_mode: int, timeout: float, /) -> Cursor:
         """Subscribes to a stream."""
+
+    def follower(self, request: dict[str, Any], wait_mode: int, /) -> Follower:
+        """How the same stream is subscribed to when it begins anew."""
 
     def ping(self) -> float:
         """One round trip, in seconds."""
@@ -120,7 +119,11 @@ class Peer(Handle):
                 more is declared as a gap. With a time, where the ring no longer tells which of the
                 missed messages were published then or later, the gap begins at the earliest that
                 could be: never too late.
-            on_gap: "report": a batch with `gap` set; "raise": `GapError`; "skip": only counted.
+            on_gap: "report": a batch with `gap` set; "raise": `GapError`; "skip": only counted;
+                "recover": over verbs, what was missed while there was no link is read out of the
+                publisher's ring before the next one carries, and only what is not there any more
+                is reported. The others go on at once with what is published from then on. On one
+                host reader and publisher share the ring, so that it means "report".
             wait: how to wait for messages: "spin" (fastest, burns a CPU), "yield", "sleep", or
                 "auto": spin for 20 us, then sleep.
             timeout: seconds to wait for the node to be there and the stream to be offered.
@@ -134,24 +137,20 @@ class Peer(Handle):
             PeerNotFound: the node is not there any more.
             HandoverError: it is there and does not answer, or not in this release's form.
             SegmentError: what it handed over failed its checks, and was not used.
-            UnsupportedTransport: over verbs, what was published before is asked for, or "follow".
+            UnsupportedTransport: the stream does not leave its host: its node's release is older.
             SchemaError: `schema` is no dtype whose records can be shared.
             ValueError: an option has none of the values above.
             AddressError, AccessDenied, ClosedError: see there.
         """
         self._check_open()
         check_name(name, "stream")
-        arguments.choice("on_gap", on_gap, ("report", "raise", "skip"))
+        arguments.choice("on_gap", on_gap, ("report", "raise", "skip", "recover"))
         arguments.choice("on_restart", on_restart, ("raise", "follow"))
         arguments.choice("wait", wait, tuple(WAIT_MODES))
         timeout = arguments.seconds("timeout", timeout)
-        if on_restart == "follow" and self._link.transport == "verbs":
-            raise errors.UnsupportedTransport(
-                f"on_restart='follow' does not work over verbs yet (stream {name!r}): the next "
-                "incarnation is read from its oldest message, which this release fetches on the "
-                "node's own host only; subscribe again when PublisherGone is raised"
-            )
         request: dict[str, Any] = {"want": "subscribe", "stream": name}
+        if self._link.transport == "verbs":
+            request["recovers"] = on_gap == "recover"
         if schema is not None:
             request["schema"] = schemas.to_text(schemas.check_dtype(schema))
             if len(request["schema"]) > lib.RQ_SCHEMA_BYTES_MAX:
@@ -160,20 +159,17 @@ class Peer(Handle):
                     f"more than {lib.RQ_SCHEMA_BYTES_MAX:,}; use fewer fields, or shorter names"
                 )
         wait_mode = WAIT_MODES[wait]
-
-        def attach(start: Start, seconds: float, patience: float | None = None) -> Cursor:
-            kind, value = parse_start(start)
-            wanted = {**request, "start": kind, "start_value": value}
-            return self._link.subscribe(wanted, wait_mode, seconds, patience)
-
+        kind, value = parse_start(start)
+        wanted = {**request, "start": kind, "start_value": value}
+        cursor = self._link.subscribe(wanted, wait_mode, timeout)
+        # Of a stream that begins anew all is wanted: what of it is gone already is told as a gap.
+        first = {**request, "start": lib.RQ_START_SEQUENCE, "start_value": 1}
         return Subscription(
             name,
-            attach(start, timeout),
+            cursor,
             on_gap=on_gap,
             on_restart=on_restart,
-            attach=lambda: attach(
-                1, 0.0, _FOLLOW_PATIENCE_SECONDS
-            ),  # what of it is gone already is told as a gap
+            follower=self._link.follower(first, wait_mode),
         )
 
     def regions(self) -> list[RegionInfo]:

@@ -15,7 +15,11 @@ from rdmaq.shm.dial import ask, dial
 from rdmaq.shm.offers import listed, taken
 from rdmaq.stream.attach import hand_over
 from rdmaq.stream.cursor import Cursor
+from rdmaq.stream.following import AttachingFollower, Follower
 from rdmaq.stream.listing import StreamInfo, stream_info
+
+# A restart is followed from inside poll and from event loops: neither may stand still for long.
+_FOLLOW_PATIENCE_SECONDS = 0.2
 
 
 class LocalLink:
@@ -50,14 +54,24 @@ class LocalLink:
         return attach_region(self.dial, name, kind, timeout)
 
     def subscribe(
-        self, request: dict[str, Any], wait_mode: int, timeout: float, patience: float | None
+        self,
+        request: dict[str, Any],
+        wait_mode: int,
+        timeout: float,
+        patience: float | None = None,
     ) -> Cursor:
-        """The mapped ring of a stream."""
+        """The mapped ring of a stream; `patience`: how many seconds an answer may take."""
         return taken(
             lambda seconds: self.dial(seconds, patience),
             lambda sock: hand_over(sock, request, wait_mode),
             errors.StreamNotFound,
             timeout,
+        )
+
+    def follower(self, request: dict[str, Any], wait_mode: int) -> Follower:
+        """Asks anew each time."""
+        return AttachingFollower(
+            lambda: self.subscribe(request, wait_mode, 0.0, _FOLLOW_PATIENCE_SECONDS)
         )
 
     def hello(self, timeout: float = 0.0) -> float:

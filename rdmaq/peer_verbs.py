@@ -19,10 +19,12 @@ from rdmaq.region.grant import ARRAY, TABLE, RegionInfo, from_message
 from rdmaq.region.verbs_channel import VerbsChannel
 from rdmaq.sessions.calling import SETTINGS, Caller, CallingSession, dial
 from rdmaq.sessions.choice import DeviceChoice
+from rdmaq.sessions.follower import RemoteFollower
 from rdmaq.sessions.link_settings import LinkSettings
 from rdmaq.sessions.outlet import Outlet
 from rdmaq.sessions.remote import Remote
 from rdmaq.stream.cursor import Cursor
+from rdmaq.stream.following import Follower
 from rdmaq.stream.listing import StreamInfo, stream_info
 
 if TYPE_CHECKING:
@@ -134,17 +136,12 @@ class VerbsLink:
                 session.close()
                 raise
 
-    def subscribe(
-        self, request: dict[str, Any], wait_mode: int, timeout: float, _patience: float | None, /
-    ) -> Cursor:
+    def subscribe(self, request: dict[str, Any], wait_mode: int, timeout: float, /) -> Cursor:
         """A replica of the stream, and a link to it."""
         deadline = time.monotonic() + timeout
         while True:
-            remote = Remote(
-                self._call, self._outlet, request, wait_mode, self._link_settings, self._settings
-            )
             try:
-                return remote.connect()
+                return self._remote(request, wait_mode).connect()
             except errors.RegionNotFound as error:  # gone between description and connection
                 late = errors.StreamNotFound(str(error), available=())
                 if time.monotonic() >= deadline:
@@ -154,6 +151,23 @@ class VerbsLink:
                     raise
             self.check_wanted()
             time.sleep(_RETRY_SECONDS)
+
+    def _remote(self, request: dict[str, Any], wait_mode: int) -> Remote:
+        return Remote(
+            self._call, self._outlet, request, wait_mode, self._link_settings, self._settings
+        )
+
+    def follower(self, request: dict[str, Any], wait_mode: int, /) -> Follower:
+        """Connects in a thread of its own."""
+        # Not this link's: a subscription that follows outlives its peer.
+        call, outlet = self._call, self._outlet
+        settings, link_settings = self._settings, self._link_settings
+
+        def make(epoch: int, sequence: int) -> Remote:
+            after = {**request, "after": (epoch, sequence)}
+            return Remote(call, outlet, after, wait_mode, link_settings, settings)
+
+        return RemoteFollower(make, outlet)
 
     def ping(self) -> float:
         """See `Peer.ping`."""

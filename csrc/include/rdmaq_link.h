@@ -69,6 +69,8 @@ struct rq_link_setup {
     uint32_t feedback_ns;  /* between READs of feedback by itself, doubling; 0: 20,000 */
     uint32_t start;        /* RQ_START_*: where, if position is 0 */
     uint32_t is_held;      /* the other side READs first; it begins by rq_link_begin */
+    uint32_t may_skip;     /* too far behind to be resumed: from the tail on, and not -ESTALE */
+    uint32_t reserved;
 };
 
 struct rq_link_stats {
@@ -187,9 +189,10 @@ int rq_replica_attach(struct rq_replica *replica, struct rq_keeper *keeper, stru
  * Readers stay. Returns where it stands, for the next link's `position`. */
 uint64_t rq_replica_detach(struct rq_replica *replica);
 /* While detached: the next link has this generation (attach before that link is started), and
- * begins at `position` with `sequence`. That is the tail, or so far beyond it that every reader
- * knows itself lapped: -EINVAL otherwise. -EBADMSG: what came could not be (FAILED, status 0): only
- * a new replica helps. */
+ * begins at `position` with `sequence`: at the tail, or beyond it. Then what lies between is lost,
+ * and every reader is told: it knows itself lapped, or finds heartbeats that say so. -EINVAL: no
+ * link begins there, or its sequence is not behind what came. -EBADMSG: what came could not be
+ * (FAILED, status 0): only a new replica helps. */
 int rq_replica_restart(struct rq_replica *replica, uint32_t generation, uint64_t position,
                        uint64_t sequence);
 void rq_replica_read_stats(struct rq_replica *replica, struct rq_replica_stats *out);

@@ -157,7 +157,8 @@ int rq_link_open(struct rq_publisher *publisher, struct rq_keeper *keeper, struc
                            .cursor = setup->cursor,
                            .start = setup->start,
                            .start_value = setup->start_value,
-                           .is_held = setup->is_held != 0};
+                           .is_held = setup->is_held != 0,
+                           .may_skip = setup->may_skip != 0};
     error = rq_publisher_add_tap(publisher, &link->tap, &join);
     if (error == 0) {
         link->deliver_sequence = join.deliver_sequence;

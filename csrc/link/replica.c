@@ -162,34 +162,9 @@ static void jump(struct rq_replica *replica, uint64_t position, uint64_t sequenc
     rq_publisher_unlock(publisher);
 }
 
-int rq_replica_restart(struct rq_replica *replica, uint32_t generation, uint64_t position,
-                       uint64_t sequence) {
-    uint64_t jump_bytes = position - replica->told;
-    if (replica->is_attached) return -EALREADY;
-    if (replica->is_nonsense) return -EBADMSG;
-    if (generation == 0 || generation == replica->setup.generation || position < replica->told ||
-        position % RQ_FRAME_ALIGN_BYTES != 0 ||
-        (jump_bytes != 0 && jump_bytes <= rq_room_bytes(&replica->publisher->segment)))
-        return -EINVAL;
-    replica->setup.generation = generation;
-    replica->is_ready = 0;
-    atomic_store_explicit(&replica->feedback->credits, (uint64_t)generation << 32,
-                          memory_order_release);
-    atomic_store_explicit(&replica->state, RQ_REPLICA_WAITING, memory_order_release);
-    replica->is_begun = 0;
-    if (jump_bytes != 0) jump(replica, position, sequence);
-    if (jump_bytes == 0 && replica->publisher->is_fresh && sequence != 0) { /* it began meanwhile */
-        rq_publisher_lock(replica->publisher);
-        replica->publisher->next_sequence = sequence;
-        replica->publisher->is_fresh = 0;
-        rq_publisher_unlock(replica->publisher);
-    }
-    return 0;
-}
-
-/* Heartbeats as far as it goes: they say nothing, and the frame behind them bears a sequence that
- * is not due. In bursts, for the readers' sake. */
-static void bridge(struct rq_replica *replica, uint64_t position) {
+/* Heartbeats as far as it goes, in bursts, for the readers' sake. They bear the sequence that comes
+ * behind them, so that the first one tells what is lost, also when nothing follows. */
+static void bridge(struct rq_replica *replica, uint64_t position, uint64_t sequence) {
     struct rq_publisher *publisher = replica->publisher;
     while (replica->told != position) {
         uint64_t end = replica->told + publisher->segment.guard_bytes;
@@ -197,7 +172,7 @@ static void bridge(struct rq_replica *replica, uint64_t position) {
         atomic_thread_fence(memory_order_release); /* as begin_burst in publish_hot.c */
         for (uint64_t at = replica->told; at != end; at += RQ_FRAME_HEADER_BYTES) {
             struct rq_frame_header header = {.position = at,
-                                             .sequence = publisher->next_sequence,
+                                             .sequence = sequence,
                                              .ticks = rq_now_ticks(),
                                              .kind_count = RQ_KIND_HEARTBEAT};
             memcpy(rq_at(&publisher->segment, at), &header, sizeof(header));
@@ -212,7 +187,33 @@ void rq_replica_skip_to(struct rq_replica *replica, uint64_t position, uint64_t 
     if (position - replica->told > rq_room_bytes(&replica->publisher->segment))
         jump(replica, position, sequence); /* every reader knows itself lapped */
     else
-        bridge(replica, position);
+        bridge(replica, position, sequence);
+}
+
+int rq_replica_restart(struct rq_replica *replica, uint32_t generation, uint64_t position,
+                       uint64_t sequence) {
+    uint64_t jump_bytes = position - replica->told;
+    if (replica->is_attached) return -EALREADY;
+    if (replica->is_nonsense) return -EBADMSG;
+    if (generation == 0 || generation == replica->setup.generation || position < replica->told ||
+        position % RQ_FRAME_ALIGN_BYTES != 0)
+        return -EINVAL;
+    if (jump_bytes != 0 && (sequence == 0 || sequence < replica->publisher->next_sequence))
+        return -EINVAL;
+    replica->setup.generation = generation;
+    replica->is_ready = 0;
+    atomic_store_explicit(&replica->feedback->credits, (uint64_t)generation << 32,
+                          memory_order_release);
+    if (jump_bytes != 0) rq_replica_skip_to(replica, position, sequence);
+    atomic_store_explicit(&replica->state, RQ_REPLICA_WAITING, memory_order_release);
+    replica->is_begun = 0; /* not by the next link */
+    if (jump_bytes == 0 && replica->publisher->is_fresh && sequence != 0) { /* it began meanwhile */
+        rq_publisher_lock(replica->publisher);
+        replica->publisher->next_sequence = sequence;
+        replica->publisher->is_fresh = 0;
+        rq_publisher_unlock(replica->publisher);
+    }
+    return 0;
 }
 
 uint64_t rq_replica_reader_cursor(struct rq_replica *replica) {

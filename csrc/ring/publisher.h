@@ -120,6 +120,7 @@ struct rq_join {
     uint64_t start_value; /* that goes with `start` */
     uint32_t start;       /* RQ_START_* */
     int is_held;
+    int may_skip; /* not -ESTALE: from the tail on */
     /* What comes back, besides `position`: where it begins. */
     uint64_t sequence;         /* of the frame there; 0: the stream has none yet */
     uint64_t deliver_sequence; /* of the first message that is asked for; 0: the stream's first */

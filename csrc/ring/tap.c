@@ -38,7 +38,8 @@ static int find_place(const struct rq_publisher *publisher, struct rq_join *join
          * index says. */
         rq_find_start(publisher, join->is_held ? RQ_START_OLDEST : RQ_START_LIVE, 0, &begin);
     } else if (lag_bytes > segment->capacity_bytes / 2 && !join->is_held) {
-        return -ESTALE;
+        if (!join->may_skip) return -ESTALE;
+        rq_find_start(publisher, RQ_START_LIVE, 0, &begin);
     }
     join->position = begin.position;
     join->deliver_sequence = begin.sequence;

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import secrets
 import socket
-import threading
-import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +16,14 @@ from rdmaq.bootstrap.messages import (
     Description,
     LinkAsk,
     LinkGrant,
-    RingKeys,
 )
 from rdmaq.sessions import attributes
-from rdmaq.sessions.backfill import Counts
 from rdmaq.sessions.calling import Caller, CallingSession, dial
 from rdmaq.sessions.link_settings import LinkSettings
 from rdmaq.sessions.minder import MINDER
-from rdmaq.sessions.obituaries import CLOSED, CUT_OFF, OVER, UNREACHABLE
 from rdmaq.sessions.outlet import Outlet
-from rdmaq.sessions.probe import Farewell
+from rdmaq.sessions.persisting import Persisting
 from rdmaq.sessions.remote_cursor import RemoteCursor
-from rdmaq.sessions.replay import Replay
 from rdmaq.sessions.replica import Replica
 from rdmaq.sessions.wanted import wanted
 from rdmaq.verbs.constants import Access
@@ -39,14 +32,10 @@ if TYPE_CHECKING:
     from rdmaq.verbs.pair import Pair
     from rdmaq.verbs.settings import PairSettings
 
-_log = logging.getLogger("rdmaq")
-# A link that failed is asked for again for so long; between two tries longer and longer.
-_RESUME_SECONDS = 10.0
-_PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.02, 1.0
 _CLOSE_SECONDS_MAX = 2.0
 
 
-class Remote:
+class Remote(Persisting):
     """Connects, watches the link, and takes all of it down in order. A `sessions.calling.Rider`.
 
     Args:
@@ -57,10 +46,7 @@ class Remote:
         settings: of the link.
         session_settings: of the session's pair.
 
-    Attributes:
-        obituary: why nothing comes any more, in words.
-        news: kind, words and time (ns since 1970) of each change of the link.
-        counts: of links, and of what was READ.
+    Attributes: as `Persisting`.
     """
 
     def __init__(
@@ -72,28 +58,19 @@ class Remote:
         settings: LinkSettings,
         session_settings: PairSettings,
     ) -> None:
-        self.obituary = CLOSED
-        self.news: list[tuple[str, str, int]] = []
-        self.counts = Counts()
+        super().__init__()
         self._call, self._outlet, self._request = call, outlet, request
         self._wait_mode, self._settings = wait_mode, settings
         self._session_settings = session_settings
         self._subscription = secrets.token_bytes(SUBSCRIPTION_BYTES)
         self._generation = 0
         self._tail_mode = settings.tail_mode(outlet.device.port.device)
-        self._lock = threading.Lock()
-        self._is_closed = self._is_lost = self._is_let_go_due = False
-        self._replica: Replica | None = None
         self._pair: Pair | None = None
-        self._session: CallingSession | None = None
         self._cursor: RemoteCursor | None = None  # until it is handed out: it keeps us, not we it
-        self._slot = -1
-        self._sock: socket.socket | None = None  # our end of the reader's
         # What was missed is READ before a link carries: of the first one what `start` asks for.
         self._is_held = request["start"] != lib.RQ_START_LIVE
-        self._ring: RingKeys | None = None  # the publisher's, while the link is held
-        self._replay: Replay | None = None
-        self._working: threading.Thread | None = None  # which reads, or asks for the next link
+        self._start: tuple[int, int] = request["start"], request["start_value"]
+        self._recovers = bool(request.get("recovers"))  # ... of later ones what was missed
         outlet.hold()
 
     def connect(self) -> RemoteCursor:
@@ -116,7 +93,7 @@ class Remote:
         assert cursor is not None
         assert self._sock is not None
         if self._ring is None:
-            self.counts.links += 1
+            self._note_link()
         else:
             self._begin_work("its first link was not had")
         MINDER.add(self._sock, self)
@@ -134,6 +111,9 @@ class Remote:
         domain, settings = self._outlet.domain, self._settings
         if self._replica is None:
             self._replica = Replica(domain, offer, settings.silent_seconds)
+            epoch, sequence = self._request.get("after", (0, 0))
+            if epoch == offer.epoch and sequence:  # it was not over: on from there
+                self._start = lib.RQ_START_SEQUENCE, sequence
         if offer.epoch != self._replica.epoch:
             raise errors.StreamNotFound(
                 f"stream {offer.name!r} is another incarnation by now: its publisher has begun "
@@ -145,7 +125,7 @@ class Remote:
             remote=Access.REMOTE_READ | Access.REMOTE_WRITE,
             is_lent=True,
         )
-        tail, request = self._replica.tail_bytes, self._request
+        tail = self._replica.tail_bytes
         return LinkAsk(
             stream=offer.name,
             subscription=self._subscription,
@@ -157,8 +137,8 @@ class Remote:
             credit_count=settings.credits if self._tail_mode == "imm" else 0,
             replica=self._replica.keys,
             pair=attributes.to_message(self._pair),
-            start="live" if tail else STARTS[request["start"]],
-            start_value=0 if tail else request["start_value"],
+            start="live" if tail else STARTS[self._start[0]],
+            start_value=0 if tail else self._start[1],
             is_held=self._is_held,
         )
 
@@ -197,7 +177,7 @@ class Remote:
         )
 
     def _admitted(self, replica: Replica, sequence: int) -> RemoteCursor:
-        kind, value = self._request["start"], self._request["start_value"]
+        kind, value = self._start
         self._sock, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         self._sock.setblocking(False)
         try:
@@ -222,134 +202,9 @@ class Remote:
         cursor.remote = self
         return cursor
 
-    # ---- watching (on the minder's thread) ----
-
     def ready(self) -> None:
         """The reader hung up: it was closed, or forgotten."""
         self.close()
-
-    def look(self) -> None:
-        """Is the publisher there? What has come is delivered before the reader is told."""
-        with self._lock:
-            session = self._session
-            if self._is_closed or self._is_lost or self._working is not None:
-                return
-            assert self._replica is not None
-            assert session is not None
-            state, farewell = self._replica.state(), session.farewell
-            if state == lib.RQ_REPLICA_ENDED:
-                return
-            if farewell in OVER:
-                self._lose(OVER[farewell])
-            elif farewell == Farewell.LINK_ENDED:
-                self._resume("the publisher ended it: we lag, or its retries are used up")
-            elif state == lib.RQ_REPLICA_FAILED:
-                self._resume("a receive failed")
-            elif state == lib.RQ_REPLICA_SILENT and not session.beat():
-                self._resume(UNREACHABLE)
-
-    def _lose(self, obituary: str) -> None:
-        """The reader finds that nobody is at the other end any more; under the lock."""
-        if self._is_lost or self._is_closed:
-            return
-        assert self._replica is not None
-        assert self._sock is not None
-        self.obituary = obituary
-        if obituary == CUT_OFF:
-            self._replica.cut_off(self._slot)  # the reader finds that before anything else
-        self._is_lost = True
-        MINDER.remove(self._sock)
-        self._replica.dismiss(self._slot)
-        self._sock.close()
-
-    def _resume(self, why: str) -> None:
-        """Begins to connect anew, in a thread of its own; under the lock."""
-        self._tell("link_down", why)
-        self._is_let_go_due = True
-        self._begin_work(why)
-
-    def _tell(self, kind: str, words: str) -> None:
-        self.news.append((kind, words, time.time_ns()))
-
-    # ---- getting to a link that carries (a thread of its own) ----
-
-    def _begin_work(self, why: str) -> None:
-        self._working = threading.Thread(
-            target=self._work, args=(why,), name="rdmaq-resume", daemon=True
-        )
-        self._working.start()
-
-    def _work(self, why: str) -> None:
-        """Asks for a link, ever more patiently, and READs what it will not bring."""
-        deadline = time.monotonic() + _RESUME_SECONDS
-        pause = _PAUSE_SECONDS
-        if self._is_let_go_due:
-            with self._lock:
-                self._let_go()
-        while not self._is_closed:
-            try:
-                session = self._session
-                if session is None:
-                    session = self._dialled()
-                    self._session = session
-                if self._ring is not None:
-                    self._fill(session, self._ring)
-            except errors.StreamNotFound as error:
-                why = f"{error}"
-                break
-            except Exception as error:  # else nobody would ever ask again, nor tell the reader
-                if not isinstance(error, errors.RdmaqError):
-                    _log.exception("a link could not be asked for")
-                if self._replay is not None and self._replay.has_progressed:
-                    deadline, pause = time.monotonic() + _RESUME_SECONDS, _PAUSE_SECONDS
-                if self._session is not None:
-                    self._tell("link_down", f"{error}")
-                with self._lock:
-                    farewell = 0 if self._session is None else self._session.farewell
-                    self._let_go()
-                why = OVER.get(farewell, f"its link cannot be had again: {error}")
-                if farewell in OVER or time.monotonic() >= deadline:
-                    break
-                time.sleep(pause)
-                pause = min(2 * pause, _PAUSE_SECONDS_MAX)
-                continue
-            self._carried()
-            return
-        with self._lock:
-            self._working = None
-            self._let_go()
-            self._lose(why)
-            if self._is_closed:
-                self._take_down()
-
-    def _fill(self, session: CallingSession, ring: RingKeys) -> None:
-        """READs until the link carries."""
-        assert self._replica is not None
-        self._replay = Replay(
-            session,
-            self._replica,
-            ring,
-            attach=self._attach,
-            counts=self.counts,
-            tell=self._tell,
-            is_reliable=self._replica.is_reliable,
-        )
-        if self._is_closed:
-            self._replay.cancel()
-        self._replay.run()
-
-    def _carried(self) -> None:
-        """A link carries now, or the end of the stream is here."""
-        with self._lock:
-            self._working = self._replay = None
-            self.counts.links += 1
-            if self._generation > 1:
-                self._tell("linked", f"link {self._generation}")
-            if self._ring is not None:
-                self._tell("live", "what was published before is here")
-            self._ring, self._is_held = None, False
-            if self._is_closed:
-                self._take_down()
 
     # ---- the end ----
 

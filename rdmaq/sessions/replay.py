@@ -8,7 +8,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rdmaq._fast import lib
-from rdmaq.errors import BootstrapError, ClosedError, PeerNotFound, RdmaqError
+from rdmaq.errors import (
+    AuthenticationError,
+    BootstrapError,
+    ClosedError,
+    PeerNotFound,
+    RdmaqError,
+)
 from rdmaq.sessions.backfill import Backfill, Counts
 from rdmaq.sessions.probe import Farewell
 
@@ -20,6 +26,7 @@ if TYPE_CHECKING:
 _PACE_SECONDS = 0.002
 _BEGIN_SECONDS = 2.0  # a publisher that is stopped is asked again, as long as its NIC answers
 _PAUSE_SECONDS = 0.05
+_REFUSED_SECONDS = 60.0
 
 
 class Replay:
@@ -102,6 +109,7 @@ class Replay:
         """False: the publisher is too far ahead, and the replica detached again."""
         session, replica = self._session, self._replica
         position = self._backfill.position
+        deadline = time.monotonic() + _REFUSED_SECONDS
         self._attach()
         while True:
             self._check()
@@ -111,9 +119,12 @@ class Replay:
                 break
             except ValueError as error:  # gRPC's word for a client that was closed meanwhile
                 raise ClosedError("the subscription was closed") from error
-            except PeerNotFound:  # whether it began is unknown: the same question once more
+            # Whether it began is unknown: the same question once more. A stopped node breaks
+            # handshakes off, which sounds like a refusal.
+            except (PeerNotFound, AuthenticationError) as error:
                 self._drop_client()
-                if not session.beat():
+                is_refused = isinstance(error, AuthenticationError) and time.monotonic() > deadline
+                if is_refused or not session.beat():
                     raise
             time.sleep(_PAUSE_SECONDS)
         session.rest()

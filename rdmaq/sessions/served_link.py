@@ -117,7 +117,7 @@ class ServedLink:
         setup.depth, setup.credit_count = settings.depth, ask.credit_count
         setup.event_fd = self._event_fd
         setup.start, setup.start_value = STARTS.index(ask.start), ask.start_value
-        setup.is_held = ask.is_held
+        setup.is_held, setup.may_skip = ask.is_held, True
         publisher = self.publisher
         code = lib.rq_link_open(publisher.handle, publisher.keeper, self._pair.lend(), setup, out)
         if code != 0:
@@ -240,10 +240,6 @@ def _refusal(publisher: Publisher, code: int) -> Refusal:
     name = publisher.name
     if code == -errno.ESHUTDOWN:
         return AbsenceRefusal(f"stream {name!r} was closed meanwhile: list the streams again")
-    if code == -errno.ESTALE:
-        return Refusal(
-            f"the replica of {name!r} is more than half the ring behind: read what it misses first"
-        )
     if code == -errno.EMSGSIZE:
         return Refusal(
             f"frames of {name!r} may have {publisher.segment.description.guard_bytes:,} bytes: "

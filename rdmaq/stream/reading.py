@@ -16,9 +16,10 @@ from rdmaq.stream import encode
 from rdmaq.stream.batch import Batch, Gap, GapBatch
 from rdmaq.stream.cursor import Cursor
 from rdmaq.stream.events import Event
+from rdmaq.stream.following import Follower
 from rdmaq.stream.stats import SubscriptionStats
 
-OnGap = Literal["report", "raise", "skip"]
+OnGap = Literal["report", "raise", "skip", "recover"]
 OnRestart = Literal["raise", "follow"]
 
 _SILENT_NS = 1_000_000_000
@@ -34,11 +35,11 @@ class Reading(Receiver, BareHandle):
 
     __slots__ = (
         "__weakref__",
-        "_attach",
         "_cursor",
         "_end",
         "_end_kind",
         "_events",
+        "_follower",
         "_is_closed",
         "_is_forked",
         "_is_silent",
@@ -56,13 +57,13 @@ class Reading(Receiver, BareHandle):
         *,
         on_gap: OnGap,
         on_restart: OnRestart,
-        attach: Callable[[], Cursor],
+        follower: Follower,
     ) -> None:
         super().__init__()
         self.name = name
         self._on_gap = on_gap
         self._on_restart = on_restart
-        self._attach = attach  # connects to the next incarnation, from its oldest message
+        self._follower = follower
         self._events: list[Event] = []
         self._stats_before = SubscriptionStats()  # of epochs that are over
         self._end: Callable[[], errors.RdmaqError] | None = None  # what every poll raises then
@@ -163,7 +164,7 @@ class Reading(Receiver, BareHandle):
             return None  # counted in C
         cause = _CAUSES.get(details.cause, "overrun")
         gap = Gap(details.sequence, details.last, cause, self._cursor.epoch)
-        if self._on_gap == "report":
+        if self._on_gap in ("report", "recover"):
             return GapBatch.of(gap, self._cursor, found)
         return errors.GapError(
             f"stream {self.name!r} lost sequences {gap.first} to {gap.last}: {gap.cause}; go on "
@@ -236,16 +237,19 @@ class Reading(Receiver, BareHandle):
 
     def _follow(self) -> None:
         try:
-            cursor = self._attach()
+            cursor = self._follower(self._cursor.epoch, self._position())
         except (errors.PeerNotFound, errors.StreamNotFound, errors.HandoverError):
             return
         if self.closed:
             cursor.close()
             raise self.closed_error()
-        self._stats_before = self._stats()
+        self._stats_before, epoch = self._stats(), self._cursor.epoch
         self._cursor.close()
         self._adopt(cursor)
-        self._tell("restarted", f"epoch {cursor.epoch}")
+        if cursor.epoch == epoch:
+            self._tell("linked", "the publisher was there all the time; what was lost is told")
+        else:
+            self._tell("restarted", f"epoch {cursor.epoch}")
 
     def _refusal(self, code: int) -> Exception:
         if code == -errno.ESHUTDOWN or self._is_forked:

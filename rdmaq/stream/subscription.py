@@ -128,6 +128,7 @@ class Subscription(Reading):
             return
         self._is_closed = True
         self._cursor.close()
+        self._follower.close()
 
     def __enter__(self) -> Subscription:
         return self

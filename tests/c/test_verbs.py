@@ -12,7 +12,7 @@ import pytest
 from tests.c.test_c import PRESETS, build
 
 FOLDER = Path(__file__).parent / "verbs"
-SUPPORT = {"begin", "fake_nic", "linked", "linked_stream", "wire", "world"}
+SUPPORT = {"begin", "fake_nic", "linked", "linked_end", "linked_stream", "wire", "world"}
 PROGRAMS = sorted({path.stem for path in FOLDER.glob("*.c")} - SUPPORT)
 
 # The program, the mutations that it must notice, and what it says then (one of several).

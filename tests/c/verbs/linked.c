@@ -13,65 +13,6 @@ uint64_t linked_random(struct linked *linked, uint64_t bound) { /* xorshift64*, 
     return (linked->random * 2685821657736338717u >> 33) % bound;
 }
 
-/* ---- connections ---- */
-
-/* The fake NIC finds a QP by the low bits of its number: each end has its own. */
-static uint32_t place_of(const struct end *end) {
-    static const struct end *ends[64];
-    uint32_t place = 0;
-    while (ends[place] != NULL && ends[place] != end) place++;
-    ends[place] = end;
-    return place;
-}
-
-void end_open(struct linked *linked, struct end *end, uint32_t receive_count) {
-    uint32_t entries = LINKED_SENDS + receive_count;
-    uint32_t number = (1 + linked->qp_numbers++ % 0x1ffff) * 64 + place_of(end);
-    fake_cq_open(&end->cq_nic, fake_device(), entries);
-    fake_qp_open(&end->nic, &end->cq_nic, number, LINKED_SENDS, receive_count);
-    end->nic.wire = &wire;
-    struct rq_cq_setup cq_setup = {.cq = (uintptr_t)&end->cq_nic.ibv,
-                                   .get_event = (uintptr_t)fake_get_event,
-                                   .ack_events = (uintptr_t)fake_ack_events,
-                                   .entry_count = entries,
-                                   .pair_count_max = 1};
-    CHECK_EQUAL(rq_cq_open(&cq_setup, &end->cq), 0);
-    struct rq_pair_setup setup = {.qp = (uintptr_t)&end->nic.ibv,
-                                  .token = number,
-                                  .send_count_max = LINKED_SENDS,
-                                  .receive_count_max = receive_count,
-                                  .inline_bytes_max = number / 64 % 3 == 0 ? 0 : FAKE_INLINE_MAX,
-                                  .request_bytes_max = 1 << 14,
-                                  .signal_every = LINKED_SENDS / 2};
-    CHECK_EQUAL(rq_pair_open(end->cq, &setup, &end->pair), 0);
-}
-
-void end_connect(struct end *one, struct end *other) {
-    one->nic.peer = &other->nic;
-    other->nic.peer = &one->nic;
-}
-
-void end_close(struct end *end) {
-    struct rq_done done[16];
-    rq_pair_close(end->pair);
-    fake_fail(&end->nic);
-    for (int more = 1; more;) {
-        more = 0;
-        while (fake_execute(&end->nic, IBV_WC_SUCCESS, 0)) more = 1;
-        while (end->cq_nic.count < end->cq_nic.entry_count / 2 && fake_deliver(&end->nic)) more = 1;
-        while (rq_cq_poll(end->cq, done, 16, RQ_WAIT_SPIN, 0) > 0) more = 1;
-    }
-    end->nic.is_destroyed = 1;
-    while (rq_pair_abandon(end->pair, done, 16) > 0) {
-    }
-    CHECK_EQUAL(rq_pair_outstanding(end->pair), 0);
-    rq_pair_free(end->pair);
-    CHECK_EQUAL(rq_cq_close(end->cq), 1);
-    rq_cq_drain(end->cq, done, 16, 0);
-    rq_cq_free(end->cq);
-    fake_cq_close(&end->cq_nic);
-}
-
 /* ---- replicas ---- */
 
 /* Before Connect, which tells its keys. */
@@ -200,8 +141,32 @@ static void resume(struct linked *linked, struct slot *slot, const struct rq_lin
                 0);
 }
 
+/* A link that is held: READs fill the replica, then it begins where they ended, if that is not too
+ * far behind by then. */
+static void begin_held(struct linked *linked, struct slot *slot) {
+    int error;
+    CHECK_EQUAL(rq_replica_restart(slot->replica, slot->generation, slot->replica->told, 0), 0);
+    for (;;) {
+        struct rq_replica_stats there;
+        catch_up(linked, slot);
+        attach(linked, slot);
+        uint64_t burst = linked_random(linked, 5) == 0 ? 300 : linked_random(linked, 8);
+        for (; !linked->is_reliable && burst != 0; burst--) linked_send(linked);
+        if (linked_random(linked, 2)) linked_read(linked, slot);
+        rq_replica_read_stats(slot->replica, &there);
+        error = rq_link_begin(slot->link, there.tail_bytes, there.cursor_bytes);
+        if (error != -ESTALE) break;
+        rq_replica_detach(slot->replica);
+        linked->behind++;
+    }
+    CHECK(error == 0 || error == -ESHUTDOWN);
+    if (error == 0) CHECK_EQUAL(rq_link_begin(slot->link, slot->link->start_bytes, 0), 0);
+    linked->held++;
+}
+
 void linked_up(struct linked *linked, struct slot *slot) {
     int is_imm = linked->tail_mode == RQ_TAIL_BY_IMM, error;
+    int is_held = linked->holds && slot->replica != NULL && linked_random(linked, 3) == 0;
     struct rq_link_stats stats;
     if (slot->replica == NULL) make_segment(linked, slot);
     slot->generation++;
@@ -215,6 +180,7 @@ void linked_up(struct linked *linked, struct slot *slot) {
             rq_replica_read_stats(slot->replica, &there);
             slot->setup.cursor = there.cursor_bytes;
         }
+        slot->setup.is_held = is_held != 0;
         error = rq_link_open(linked->publisher, linked->keeper, slot->publisher_end.pair,
                              &slot->setup, &slot->link);
         if (error == 0) break;
@@ -223,12 +189,16 @@ void linked_up(struct linked *linked, struct slot *slot) {
         catch_up(linked, slot);
     }
     rq_link_read_stats(slot->link, &stats);
-    if (slot->replica != NULL)
-        resume(linked, slot, &stats);
-    else
-        open_replica(slot, stats.start_bytes, stats.start_sequence);
-    attach(linked, slot);
-    slot->is_started = 0;
+    if (is_held) {
+        begin_held(linked, slot);
+    } else {
+        if (slot->replica != NULL)
+            resume(linked, slot, &stats);
+        else
+            open_replica(slot, stats.start_bytes, stats.start_sequence);
+        attach(linked, slot);
+    }
+    slot->is_started = is_held;
     slot->is_stopped = 0;
     slot->ended_for = 0;
     slot->loses = linked_random(linked, 6) == 0;

@@ -60,6 +60,7 @@ struct linked {
     uint64_t random;
     int is_reliable;
     int is_hostile; /* one side: nonsense is to be expected */
+    int holds;      /* some links wait for READs */
     uint32_t tail_mode;
     struct rq_keeper *keeper; /* NULL: linked_work is the node's thread */
     int (*modify_qp)(struct ibv_qp *, struct ibv_qp_attr *, int); /* NULL: the test fails the QP */
@@ -75,6 +76,7 @@ struct linked {
     uint32_t qp_numbers;
     uint64_t failures[8]; /* by RQ_LINK_CAUSE_* */
     uint64_t resumed, jumped, caught_up, reborn, let_go, shut, stale, gaps, lost_upstream;
+    uint64_t held, behind; /* links that began behind READs, and those that had to READ on */
     uint64_t torn_links, backfilled, backfill_gaps, backfill_failures, starved, unflushed;
 };
 

@@ -220,19 +220,19 @@ static void check_sums(void) {
            ", resumed %" PRIu64 ", jumped %" PRIu64 ", caught up %" PRIu64 ", reborn %" PRIu64
            ", unflushed %" PRIu64 ", shut %" PRIu64 ", lagged %" PRIu64 ", failed %" PRIu64
            ", starved %" PRIu64 ", stale %" PRIu64 ", backfilled %" PRIu64 " with %" PRIu64
-           " gaps, %" PRIu64 " failures\n",
+           " gaps, %" PRIu64 " failures, held %" PRIu64 ", behind %" PRIu64 "\n",
            linked.next, chains, linked.gaps, overrun, linked.resumed, linked.jumped,
            linked.caught_up, linked.reborn, linked.let_go, linked.shut,
            linked.failures[RQ_LINK_CAUSE_LAGGED], linked.failures[RQ_LINK_CAUSE_COMPLETION],
            linked.starved, linked.stale, linked.backfilled, linked.backfill_gaps,
-           linked.backfill_failures);
+           linked.backfill_failures, linked.held, linked.behind);
     /* A walk that never came to some place would prove nothing about it. */
     CHECK(linked.resumed > 50 && linked.reborn > 3 && linked.let_go > 0);
     CHECK(linked.failures[RQ_LINK_CAUSE_COMPLETION] > 10);
-    CHECK(linked.backfilled > 1000);
+    CHECK(linked.backfilled > 1000 && linked.held > 10);
     if (linked.is_reliable) CHECK(overrun == 0 && linked.shut > 10);
     if (!linked.is_reliable) {
-        CHECK(overrun > 100 && linked.jumped > 10 && linked.caught_up > 10);
+        CHECK(overrun > 100 && linked.jumped > 10 && linked.caught_up > 10 && linked.behind > 0);
         CHECK(linked.failures[RQ_LINK_CAUSE_LAGGED] > 20 && linked.backfill_gaps > 10);
     }
     if (linked.tail_mode == RQ_TAIL_BY_IMM) CHECK(linked.starved > 20 && linked.stale > 20);
@@ -243,6 +243,7 @@ int main(int argc, char **argv) {
     for (int run = 0; run < RUNS; run++) {
         linked_open(&linked, seed * RUNS + (uint64_t)run, run & 1,
                     run & 2 ? RQ_TAIL_BY_IMM : RQ_TAIL_BY_WRITE);
+        linked.holds = 1;
         for (uint64_t i = 0; i < STEPS / RUNS; i++) {
             step();
         }

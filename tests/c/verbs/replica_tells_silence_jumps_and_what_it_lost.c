@@ -120,6 +120,52 @@ static void jump_is_told_though_nothing_follows(void) {
     linked_close(&linked);
 }
 
+/* More than half the ring behind, and less than all that it holds: the link begins at the tail, and
+ * what lies between is told at once, though nothing follows. */
+static void short_jump_is_bridged_and_told(void) {
+    begin_link(0);
+    send(MESSAGES);
+    run_nic();
+    look();
+    for (int i = 0; i < MESSAGES - 1; i++) CHECK_EQUAL(poll_one(), 1);
+    linked_down(&linked, slot);
+    uint64_t told = slot->replica->told;
+    send(80);
+    slot->generation++;
+    end_open(&linked, &slot->publisher_end, 0);
+    end_open(&linked, &slot->subscriber_end, 0);
+    end_connect(&slot->publisher_end, &slot->subscriber_end);
+    linked_prepare(&linked, slot, told);
+    struct rq_link *link;
+    CHECK_EQUAL(rq_link_open(linked.publisher, NULL, slot->publisher_end.pair, &slot->setup, &link),
+                -ESTALE);
+    slot->setup.may_skip = 1;
+    CHECK_EQUAL(
+        rq_link_open(linked.publisher, NULL, slot->publisher_end.pair, &slot->setup, &slot->link),
+        0);
+    struct rq_link_stats there;
+    rq_link_read_stats(slot->link, &there);
+    CHECK_EQUAL(there.start_bytes, linked.publisher->tail);
+    CHECK_EQUAL(there.start_sequence, MESSAGES + 81);
+    CHECK_EQUAL(rq_replica_restart(slot->replica, slot->generation, there.start_bytes, MESSAGES),
+                -EINVAL); /* what came already would come again */
+    CHECK_EQUAL(rq_replica_restart(slot->replica, slot->generation, there.start_bytes,
+                                   there.start_sequence),
+                0);
+    CHECK_EQUAL(rq_replica_attach(slot->replica, NULL, NULL, 0), 0);
+    CHECK_EQUAL(stats().state, RQ_REPLICA_WAITING);
+    CHECK_EQUAL(poll_one(), 1); /* what had come is still there */
+    expect_gap(MESSAGES + 1, MESSAGES + 80);
+    CHECK_EQUAL(poll_one(), RQ_POLL_NOTHING);
+    CHECK_EQUAL(rq_link_start(slot->link), 0);
+    send(1);
+    run_nic();
+    look();
+    CHECK_EQUAL(poll_one(), 1);
+    CHECK_EQUAL(linked.poll.batch.sequence, MESSAGES + 81);
+    linked_close(&linked);
+}
+
 static void lapped_owner_finds_his_place_by_a_heartbeat(void) {
     begin_link(0);
     send(1);
@@ -235,6 +281,7 @@ int main(int argc, char **argv) {
     begin(argc, argv);
     states_follow_signs_of_life();
     jump_is_told_though_nothing_follows();
+    short_jump_is_bridged_and_told();
     lapped_owner_finds_his_place_by_a_heartbeat();
     origin_comes_ahead_of_the_first_data();
     who_joins_late_begins_no_earlier_than_was_told();
