@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from contextlib import ExitStack
 from typing import Any
 
 import numpy.typing as npt
@@ -215,12 +216,17 @@ class Node(Handle):
                 return
             self._is_closed = True
             streams = list(self._offer.streams.values())
-        for publisher in streams:  # before the door: their ends go out over its sessions' links
-            publisher.close()
-        if self._door is not None:
-            self._door.close()
-        self._exports.close()
-        self._listener.close()
+        with ExitStack() as rest:  # the last one first, and each whatever becomes of the others
+            rest.callback(self._stop_keeper)
+            rest.callback(self._listener.close)
+            rest.callback(self._exports.close)
+            if self._door is not None:
+                rest.callback(self._door.close)
+            # Before the door: their ends go out over its sessions' links.
+            for publisher in streams:
+                rest.callback(publisher.close)
+
+    def _stop_keeper(self) -> None:
         with self._offer.lock:
             kept, self._keeper = self._keeper, None
         if kept is not None:

@@ -6,7 +6,7 @@ import functools
 import importlib.metadata
 import os
 import socket
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 from rdmaq.address import HostPort
 from rdmaq.bootstrap.credentials import Credentials
@@ -74,9 +74,10 @@ class NetworkDoor:
 
     def close(self) -> None:
         """Tells the peers, stops answering, and ends every session."""
-        self._verbs.say_farewell()
-        self._server.close()
-        self._verbs.close()
+        with ExitStack() as rest:  # the last one first
+            rest.callback(self._verbs.close)
+            rest.callback(self._server.close)
+            self._verbs.say_farewell()
 
     def _end(self, session: bytes) -> None:
         self._server.sessions.end(session)

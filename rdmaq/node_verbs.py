@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from functools import partial
 from ipaddress import IPv6Address
 from typing import TYPE_CHECKING
@@ -204,17 +205,18 @@ class VerbsDoor:
         with self._lock:
             self._is_closed = True
             names, pulse, self._pulse = list(self._sessions), self._pulse, None
-        if pulse is not None:
-            pulse.close()
-        for name in names:
-            self.disconnect(name)
+        with ExitStack() as rest:  # the last one first, and each whatever becomes of the others
+            with self._lock:
+                for device in self._devices.values():
+                    rest.callback(device.close)
+                self._devices.clear()
+            for name in names:
+                rest.callback(self.disconnect, name)
+            if pulse is not None:
+                pulse.close()
         with self._lock:
-            devices = list(self._devices.values())
-            self._devices.clear()
             self._circles.clear()
             self._owners.clear()
-        for device in devices:
-            device.close()
 
     # ---- inside ----
 

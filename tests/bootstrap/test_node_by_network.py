@@ -178,3 +178,21 @@ def test_absent_grpc_is_told_with_the_cure(tmp_path: Path) -> None:
         "    else: raise AssertionError\n"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_node_lets_everything_go_whatever_refuses_to_close(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its name and port are free again, its threads gone; the error is told."""
+    node = rdmaq.Node("127.0.0.1:0")
+    stream, export = node.publish("s", capacity="64KiB"), node.export("n", [1])
+
+    def refuse(_: object) -> None:
+        raise rdmaq.PairError("cannot destroy it: Input/output error; see the log")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(node_verbs.VerbsDoor, "close", refuse)
+        with pytest.raises(rdmaq.PairError, match="cannot destroy it"):
+            node.close()
+    assert stream.closed
+    assert export.closed
+    with rdmaq.Node(node.address) as again:
+        assert rdmaq.connect(again.address).regions() == []

@@ -259,6 +259,22 @@ def test_closing_tells_every_peer_and_takes_no_more(door: VerbsDoor, book: Book)
     assert len(book.sessions) == 1
 
 
+def test_closing_ends_all_the_rest_whatever_refuses_to_end(door: VerbsDoor, book: Book) -> None:
+    """Told by the first error, when everything else is closed."""
+    for name in (b"1", b"2", b"3"):
+        door.connect(name, ASK, "a")
+
+    def refuse() -> None:
+        book.sessions[1].is_closed = True
+        raise errors.PairError("cannot destroy it: Input/output error; see the log")
+
+    book.sessions[1].close = refuse
+    with pytest.raises(errors.PairError, match="cannot destroy it"):
+        door.close()
+    assert all(session.is_closed for session in book.sessions)
+    assert book.devices[0].is_closed
+
+
 def test_session_that_is_made_while_the_node_closes_is_undone(
     door: VerbsDoor, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
