@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from rdmaq.bootstrap.arrivals import Arrivals
+from rdmaq.errors import BootstrapError
 
 
 class Health:
@@ -30,11 +31,17 @@ class Health:
         self._serving: Any = health_pb2.HealthCheckResponse.SERVING
         parse = health_pb2.HealthCheckRequest.FromString
 
+        def take(requests: Iterator[bytes], context: Any) -> Any:
+            try:
+                return arrivals.take(requests, context)
+            except BootstrapError as error:
+                context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+
         def check(requests: Iterator[bytes], context: Any) -> Any:
-            return self._servicer.Check(arrivals.take(requests, context), context)
+            return self._servicer.Check(take(requests, context), context)
 
         def watch(requests: Iterator[bytes], context: Any, send_response_callback: Any) -> None:
-            self._servicer.Watch(arrivals.take(requests, context), context, send_response_callback)
+            self._servicer.Watch(take(requests, context), context, send_response_callback)
 
         watch.experimental_non_blocking = True  # type: ignore[attr-defined]  # it holds no thread
         kinds = {

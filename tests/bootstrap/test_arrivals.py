@@ -140,6 +140,22 @@ def test_caller_without_the_token_is_refused_before_its_request_arrives() -> Non
         assert call.exception(timeout=30).code() is grpc.StatusCode.UNAUTHENTICATED
 
 
+@pytest.mark.parametrize("method", [f"/{SERVICE}/Describe", HEALTH_CHECK])
+def test_call_that_ends_without_a_request_is_refused_with_the_reason(
+    method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """And not logged as a failure of ours, or strangers could fill the log."""
+    with serving() as (server, _):
+        with grpc.insecure_channel(f"127.0.0.1:{server.port}") as channel:
+            call: Any = channel.stream_unary(method)
+            with pytest.raises(grpc.RpcError) as caught:
+                call(iter(()), timeout=30)
+        error: Any = caught.value
+        assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
+        assert "ended without a request" in error.details()
+        assert caplog.records == []
+
+
 def test_server_that_closes_waits_for_no_request(monkeypatch: pytest.MonkeyPatch) -> None:
     """Its grace is for calls that are being answered: here it would be longer than the test."""
     monkeypatch.setattr("rdmaq.bootstrap.server._CLOSE_SECONDS", 3600.0)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -183,3 +184,20 @@ def test_session_that_expires_while_it_is_made_leaves_nothing(
             client.connect(ASK, client.describe()[1])
         assert backend.connected == set()
         assert server.sessions.counts()[0] == 0
+
+
+def test_health_can_be_watched() -> None:
+    """The standard's other call: serving, and no more when the node closes; no thread is held."""
+    with serving() as (server, _), ExitStack() as stack:
+        watched: list[Any] = []
+        for _ in range(7):
+            options = [("grpc.use_local_subchannel_pool", 1)]
+            channel = grpc.insecure_channel(f"127.0.0.1:{server.port}", options)
+            stub: Any = health_pb2_grpc.HealthStub(stack.enter_context(channel))
+            watched += [stub.Watch(health_pb2.HealthCheckRequest(), timeout=60) for _ in range(10)]
+        for answers in watched:  # more of them than the server has threads
+            assert next(answers).status == health_pb2.HealthCheckResponse.SERVING
+        with caller(server.port) as client:
+            client.describe()
+        server.close()
+        assert next(watched[0]).status == health_pb2.HealthCheckResponse.NOT_SERVING
