@@ -97,6 +97,7 @@ class NetworkDoor:
                 pid=os.getpid(),
                 hostname=socket.gethostname(),
                 local_name=self.where.local_name,
+                instance=self._offer.instance,
             ),
             streams=tuple(
                 StreamOffer(

@@ -76,12 +76,32 @@ class LocalLink:
 
     def hello(self, timeout: float = 0.0) -> float:
         """One question and answer; returns the seconds that they took."""
+        return self._ask_hello(timeout)[1]
+
+    def check_is(self, instance: bytes) -> None:
+        """Sees that the node which hands over here is the one that says so elsewhere.
+
+        Args:
+            instance: what that one bears; b"" where it is of a release that bears none.
+
+        Raises:
+            HandoverError: it is another one.
+            PeerNotFound, AccessDenied: see `dial`.
+        """
+        answer = self._ask_hello(0.0)[0]
+        if instance and answer.get("instance") != instance.hex():
+            raise errors.HandoverError(
+                f"'local:{self._name}' is another node here: hosts that look alike (containers of "
+                "one kernel, clones of one machine) each have one; connect to that by its own name"
+            )
+
+    def _ask_hello(self, timeout: float) -> tuple[dict[str, Any], float]:
         begin = time.perf_counter()
         with self.dial(timeout) as sock:
-            _, unwanted = ask(sock, {"want": "hello"})
+            answer, unwanted = ask(sock, {"want": "hello"})
         seconds = time.perf_counter() - begin
         wire.close_all(unwanted)
-        return seconds
+        return answer, seconds
 
     def ping(self) -> float:
         """See `Peer.ping`."""

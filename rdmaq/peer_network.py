@@ -105,7 +105,7 @@ def _no_shm(description: Description, link: LocalLink) -> str:
     try:
         # No waiting: a node listens for its own host before it answers others. And cloned virtual
         # machines bear one boot id, so that a node of another host may be looked for in vain.
-        link.hello()
+        link.check_is(description.identity.instance)
     except (errors.PeerNotFound, errors.AccessDenied, errors.HandoverError) as error:
         return f"it runs on this host, and its hand-over failed ({error})"
     return ""

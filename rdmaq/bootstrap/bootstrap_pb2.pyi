@@ -58,16 +58,18 @@ class Version(_message.Message):
     def __init__(self, major: _Optional[int] = ..., minor: _Optional[int] = ..., release: _Optional[str] = ...) -> None: ...
 
 class Identity(_message.Message):
-    __slots__ = ("boot_id", "pid", "hostname", "local_name")
+    __slots__ = ("boot_id", "pid", "hostname", "local_name", "instance")
     BOOT_ID_FIELD_NUMBER: _ClassVar[int]
     PID_FIELD_NUMBER: _ClassVar[int]
     HOSTNAME_FIELD_NUMBER: _ClassVar[int]
     LOCAL_NAME_FIELD_NUMBER: _ClassVar[int]
+    INSTANCE_FIELD_NUMBER: _ClassVar[int]
     boot_id: bytes
     pid: int
     hostname: str
     local_name: str
-    def __init__(self, boot_id: _Optional[bytes] = ..., pid: _Optional[int] = ..., hostname: _Optional[str] = ..., local_name: _Optional[str] = ...) -> None: ...
+    instance: bytes
+    def __init__(self, boot_id: _Optional[bytes] = ..., pid: _Optional[int] = ..., hostname: _Optional[str] = ..., local_name: _Optional[str] = ..., instance: _Optional[bytes] = ...) -> None: ...
 
 class Stream(_message.Message):
     __slots__ = ("name", "schema", "capacity_bytes", "is_reliable", "epoch", "next_sequence", "guard_bytes")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Protocol
 
-MAJOR, MINOR = 1, 3
+MAJOR, MINOR = 1, 4
 TRANSPORTS = ("shm", "verbs")
 LINK_LAYERS = ("InfiniBand", "Ethernet")
 GID_KINDS = ("InfiniBand", "RoCE v1", "RoCE v2")
@@ -28,12 +28,15 @@ class Identity:
         pid: of its process.
         hostname: as the host calls itself; for people.
         local_name: where its descriptor hand-over listens on that host.
+        instance: 16 bytes of this node's alone, which its hand-over tells, too; b"" from releases
+            that have none.
     """
 
     boot_id: bytes
     pid: int
     hostname: str
     local_name: str
+    instance: bytes = b""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

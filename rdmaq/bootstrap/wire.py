@@ -52,6 +52,7 @@ def describe_reply(description: Description, challenge: bytes) -> pb.DescribeRep
             pid=identity.pid,
             hostname=identity.hostname,
             local_name=identity.local_name,
+            instance=identity.instance,
         ),
         streams=[
             pb.Stream(
@@ -76,6 +77,7 @@ def description_from(reply: pb.DescribeReply) -> tuple[Description, bytes]:
     """What a node says of itself, checked, and its challenge."""
     identity = reply.identity
     need(len(identity.boot_id) == 16, "its boot id has not 16 bytes")
+    need(len(identity.instance) in (0, 16), "what tells it from other nodes has not 16 bytes")
     need(len(reply.challenge) == CHALLENGE_BYTES, "its challenge has another length")
     need(len(identity.hostname) <= 255, "a name is too long")
     # It becomes a file's name in the runtime folder.
@@ -89,6 +91,7 @@ def description_from(reply: pb.DescribeReply) -> tuple[Description, bytes]:
             pid=identity.pid,
             hostname=text(identity.hostname),
             local_name=identity.local_name,
+            instance=identity.instance,
         ),
         streams=tuple(
             StreamOffer(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import secrets
 import socket
 import threading
 from collections.abc import Callable, Mapping
@@ -38,6 +39,7 @@ class Offer:
         others: who answers requests for other things than streams, by what they want.
 
     Attributes:
+        instance: what tells this node from any other, 16 bytes.
         streams: by name. Taken and changed under `lock` only.
         lock: the user's threads and the listener's.
     """
@@ -46,6 +48,7 @@ class Offer:
         self, address: str, others: Mapping[str, Callable[[dict[str, Any]], Reply]]
     ) -> None:
         self.address = address
+        self.instance = secrets.token_bytes(16)
         self._others = dict(others)
         self.streams: dict[str, Publisher] = {}
         self.lock = threading.Lock()
@@ -67,7 +70,7 @@ class Offer:
         """Answers one request, or refuses it in words that fit into a packet."""
         try:
             if request.get("want") == "hello":
-                return Reply(message={"hello": self.address})
+                return Reply(message={"hello": self.address, "instance": self.instance.hex()})
             if request.get("want") == "streams":
                 return self._list_streams(request.get("after"))
             if request.get("want") == "subscribe":

@@ -106,7 +106,13 @@ class Backend:
     def describe(self) -> Description:
         return Description(
             release="1.2.3",
-            identity=Identity(boot_id=b"b" * 16, pid=7, hostname="host", local_name="feed"),
+            identity=Identity(
+                boot_id=b"b" * 16,
+                pid=7,
+                hostname="host",
+                local_name="feed",
+                instance=b"i" * 16,
+            ),
             streams=(
                 StreamOffer(
                     name="s",

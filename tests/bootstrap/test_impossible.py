@@ -25,6 +25,7 @@ def test_node_that_answers_nonsense_is_refused_by_the_caller(
         describe, connect = wire.describe_reply, wire.connect_reply
         spoilers: list[Callable[[pb.DescribeReply], object]] = [
             lambda reply: setattr(reply.identity, "boot_id", b"short"),
+            lambda reply: setattr(reply.identity, "instance", b"short"),
             lambda reply: setattr(reply.identity, "local_name", "../../somebody"),
             lambda reply: setattr(reply.identity, "local_name", ""),
             lambda reply: setattr(reply, "challenge", b""),
@@ -283,6 +284,7 @@ def test_messages_have_no_room_for_a_payload() -> None:
     assert found == {
         "BeginRequest.session",
         "Identity.boot_id",
+        "Identity.instance",
         "DescribeReply.challenge",
         "PairAttributes.gid",
         "ConnectRequest.challenge",

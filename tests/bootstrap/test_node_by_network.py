@@ -13,6 +13,7 @@ import pytest
 
 import rdmaq
 from rdmaq import node_network, node_verbs, verbs
+from rdmaq.address import local_name
 from rdmaq.verbs import devices
 from tests.bootstrap import rig
 from tests.conformance.child import Child
@@ -99,6 +100,27 @@ def test_node_that_no_transport_reaches_is_found_and_each_reason_told(
         assert "not by shared memory, since it runs on another host" in text
         assert "not by verbs, since the node has none" in text
         assert "not by verbs" not in why_not(node.address, transport="shm")
+
+
+def test_node_of_this_host_is_not_taken_for_one_that_is_called_alike(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Containers of one kernel, clones of one machine: one boot id, one port, a node in each.
+
+    Who asks for the other's would be handed the memory of its own host's.
+    """
+    for name in ("there", "here"):
+        (tmp_path / name).mkdir(mode=0o700)
+    monkeypatch.setenv("RDMAQ_RUNTIME_DIR", str(tmp_path / "there"))
+    with rdmaq.Node("127.0.0.1:0") as there:
+        there.export("theirs", [1])
+        monkeypatch.setenv("RDMAQ_RUNTIME_DIR", str(tmp_path / "here"))
+        with rdmaq.Node(f"local:{local_name(there.address)}") as here:
+            here.export("ours", [1])
+            with pytest.raises(rdmaq.UnsupportedTransport, match="is another node here"):
+                rdmaq.connect(there.address)
+        monkeypatch.setenv("RDMAQ_RUNTIME_DIR", str(tmp_path / "there"))
+        assert [region.name for region in rdmaq.connect(there.address).regions()] == ["theirs"]
 
 
 def test_caller_without_a_device_is_told_that_it_is_its_own_side(
