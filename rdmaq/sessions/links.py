@@ -6,6 +6,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from rdmaq.bootstrap.messages import AbsenceRefusal, LinkAsk, Refusal
@@ -46,7 +47,8 @@ class Links:
         self._links: dict[bytes, ServedLink] = {}
         self._newest: OrderedDict[bytes, int] = OrderedDict()
         self._rings: dict[Domain, Ring] = {}
-        self._expected: dict[bytes, float] = {}  # whose link failed, and since when
+        self._expected: dict[bytes, float] = {}  # whose link failed of late, and when
+        self._ending: set[ServedLink] = set()  # by other threads: their memory is in use yet
         self._is_closed = False
 
     def open(
@@ -102,8 +104,19 @@ class Links:
             if self._links.get(subscription) is link:
                 del self._links[subscription]
                 if link.has_failed:
-                    self._expected[subscription] = time.monotonic()
-        link.close()
+                    self._expect()[subscription] = time.monotonic()
+            self._ending.add(link)
+        try:
+            link.close()
+        finally:
+            with self._lock:
+                self._ending.discard(link)
+
+    def _expect(self) -> dict[bytes, float]:
+        """Without those who had time enough; under the lock."""
+        since = time.monotonic() - _EXPECTED_SECONDS
+        self._expected = {who: at for who, at in self._expected.items() if at > since}
+        return self._expected
 
     def drain(self, tail_bytes: int, seconds: float, *, also_failed: bool) -> None:
         """Waits until the links have sent all below `tail_bytes`, so long at most.
@@ -116,9 +129,7 @@ class Links:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with self._lock:
-                since = time.monotonic() - _EXPECTED_SECONDS
-                self._expected = {who: at for who, at in self._expected.items() if at > since}
-                links, is_expected = list(self._links.values()), bool(self._expected)
+                links, is_expected = list(self._links.values()), bool(self._expect())
             if all(link.has_sent(tail_bytes) for link in links):
                 is_failed = is_expected or any(link.has_failed for link in links)
                 if not (also_failed and is_failed):
@@ -130,9 +141,16 @@ class Links:
         with self._lock:
             self._is_closed = True
             links, self._links = list(self._links.values()), {}
-        for link in links:
-            link.close()
-            link.tell()  # who has not got the stream's end shall not wait for it
+            ending = list(self._ending)
+        with ExitStack() as last:  # one that cannot be ended in order keeps the others from nothing
+            last.callback(self._close_rings)
+            for link in ending:
+                last.callback(link.close)  # waits until the other thread is done
+            for link in links:
+                last.callback(link.tell)  # who has not got the stream's end shall not wait for it
+                last.callback(link.close)
+
+    def _close_rings(self) -> None:
         with self._lock:
             rings, self._rings = list(self._rings.values()), {}
         for ring in rings:

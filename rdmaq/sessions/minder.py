@@ -10,6 +10,8 @@ import threading
 from contextlib import suppress
 from typing import Protocol
 
+from rdmaq.errors import CapacityError
+
 _log = logging.getLogger("rdmaq")
 
 #: How often the state of a link is looked at, besides what makes its descriptor readable.
@@ -40,15 +42,29 @@ class Minder:
         Args:
             what: a descriptor that becomes readable when there is something to do.
             minded: told of that.
+
+        Raises:
+            CapacityError: the system has no room for the thread.
         """
         with self._lock:
-            self._minded[what] = minded
             if self._bell is None:
-                self._bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-                threading.Thread(
-                    target=self._run, args=(self._bell,), name="rdmaq-links", daemon=True
-                ).start()
+                self._bell = self._begin()
+            self._minded[what] = minded
             os.eventfd_write(self._bell, 1)
+
+    def _begin(self) -> int:
+        """The thread, which waits for the lock; returns its bell."""
+        bell = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        run = threading.Thread(target=self._run, args=(bell,), name="rdmaq-links", daemon=True)
+        try:
+            run.start()
+        except RuntimeError as error:
+            os.close(bell)
+            raise CapacityError(
+                f"the thread that looks after links cannot be started: {error}; raise the limit "
+                "of processes (ulimit -u) or the container's of tasks"
+            ) from error
+        return bell
 
     def remove(self, what: socket.socket | int) -> None:
         """No more looks at it; the caller closes it. Idempotent, from any thread."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from typing import TYPE_CHECKING, Any
 
 from rdmaq._fast import lib
+from rdmaq.errors import ClosedError
 from rdmaq.stream import keeper
 from rdmaq.verbs.device import Device
 
@@ -41,12 +43,19 @@ class Outlet:
             self.device.close()
             raise
         self._lock = threading.Lock()
+        self._pid = os.getpid()
         self._holders = 1
         self._keeper: Any = None
 
     def hold(self) -> None:
-        """One more needs it; each lets go once."""
+        """One more needs it; each lets go once.
+
+        Raises:
+            ClosedError: the last one has let go of it.
+        """
         with self._lock:
+            if self._holders == 0:
+                raise ClosedError("the peer is closed, and all that was its: connect again")
             self._holders += 1
 
     def keeper(self) -> Any:
@@ -57,7 +66,9 @@ class Outlet:
             return self._keeper
 
     def let_go(self) -> None:
-        """One fewer; the last one closes it."""
+        """One fewer; the last one closes it. Nothing in a forked child, where it is not ours."""
+        if os.getpid() != self._pid:
+            return
         with self._lock:
             self._holders -= 1
             is_last = self._holders == 0

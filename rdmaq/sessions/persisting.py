@@ -6,12 +6,12 @@ import logging
 import socket
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rdmaq import errors
 from rdmaq._fast import lib
 from rdmaq.sessions.backfill import Counts
-from rdmaq.sessions.minder import MINDER
 from rdmaq.sessions.obituaries import CLOSED, CUT_OFF, OVER, UNREACHABLE
 from rdmaq.sessions.probe import Farewell
 from rdmaq.sessions.replay import Replay
@@ -108,9 +108,11 @@ class Persisting:
         if obituary == CUT_OFF:
             self._replica.cut_off(self._slot)  # the reader finds that before anything else
         self._is_lost = True
-        MINDER.remove(self._sock)
         self._replica.dismiss(self._slot)
-        self._sock.close()
+        # Not closed: a reader that is dropped without a word must still be heard to hang up, or all
+        # that is its own would stay on the device, and the node's thread in memory that is gone.
+        with suppress(OSError):
+            self._sock.shutdown(socket.SHUT_WR)
 
     def _resume(self, why: str) -> None:
         """Begins to connect anew, in a thread of its own; under the lock."""
@@ -125,9 +127,21 @@ class Persisting:
 
     def _begin_work(self, why: str) -> None:
         self._working = threading.Thread(
-            target=self._work, args=(why,), name="rdmaq-resume", daemon=True
+            target=self._run, args=(why,), name="rdmaq-resume", daemon=True
         )
         self._working.start()
+
+    def _run(self, why: str) -> None:
+        """The thread. Whatever becomes of it, the reader is told."""
+        try:
+            self._work(why)
+        except Exception:  # of letting go: a device that is gone may refuse that, too
+            _log.exception("what was left of a link could not be let go of")
+            with self._lock:
+                self._working = None
+                self._lose(f"its link cannot be had again: {why}")
+                if self._is_closed:
+                    self._take_down()
 
     def _work(self, why: str) -> None:
         """Asks for a link, ever more patiently, and READs what it will not bring."""

@@ -6,6 +6,7 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 from rdmaq import errors
@@ -92,11 +93,15 @@ class Remote(Persisting):
         cursor, self._cursor = self._cursor, None
         assert cursor is not None
         assert self._sock is not None
-        if self._ring is None:
-            self._note_link()
-        else:
-            self._begin_work("its first link was not had")
-        MINDER.add(self._sock, self)
+        try:
+            if self._ring is None:
+                self._note_link()
+            else:
+                self._begin_work("its first link was not had")
+            MINDER.add(self._sock, self)
+        except BaseException:  # no room for a thread
+            cursor.close()
+            raise
         return cursor
 
     def _dialled(self) -> CallingSession:
@@ -212,24 +217,28 @@ class Remote(Persisting):
         """The link: the node is told, its queue pair destroyed, then nothing arrives any more."""
         self._is_let_go_due = False
         session, self._session = self._session, None
-        if session is not None:
-            session.close()
         replay, self._replay = self._replay, None
-        if replay is not None:
-            replay.close()
         pair, self._pair = self._pair, None
-        if pair is not None:
-            lent = None if pair.closed else pair.lend()
-            pair.close()
-            if self._replica is not None:
-                self._replica.detach()
-            del lent  # the struct was the keeper's until here
+        with ExitStack() as last:  # whatever of it refuses to end, the rest is let go
+            if pair is not None:
+                lent = None if pair.closed else pair.lend()  # the struct is the keeper's until then
+                last.callback(self._detach, lent)
+                last.callback(pair.close)
+            if replay is not None:
+                last.callback(replay.close)
+            if session is not None:
+                session.close()
+
+    def _detach(self, _lent: object) -> None:
+        if self._replica is not None:
+            self._replica.detach()
 
     def _take_down(self) -> None:
-        self._let_go()
-        if self._replica is not None:
-            self._replica.close()
-        self._outlet.let_go()
+        with ExitStack() as last:
+            last.callback(self._outlet.let_go)
+            if self._replica is not None:
+                last.callback(self._replica.close)
+            self._let_go()
 
     def close(self) -> None:
         """Tells the node, ends both pairs, then the replica. Idempotent, from any thread.

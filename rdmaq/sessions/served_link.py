@@ -7,8 +7,8 @@ import mmap
 import os
 import threading
 import time
-from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from rdmaq._fast import error_text, ffi, lib
@@ -134,12 +134,13 @@ class ServedLink:
             code = -errno.ESHUTDOWN if self._is_closed else 0
             if code == 0 and not self.ask.is_held:
                 code = lib.rq_link_start(self._handle)
+            if code == 0:  # under the lock: once it is closed its descriptor is another's
+                MINDER.add(self._event_fd, self)
         if code != 0:
             raise Refusal(
                 f"the link of {self.publisher.name!r} has ended before it began: "
                 f"{error_text(code)}; subscribe again"
             )
-        MINDER.add(self._event_fd, self)
 
     def begin(self, position: int, cursor: int) -> bool:
         """The subscriber has READ up to `position`: there the link begins, if it was held.
@@ -155,19 +156,26 @@ class ServedLink:
                 code = lib.rq_link_begin(self._handle, position, cursor)
             if code == 0 and self._opened is not None:
                 self._opened.close()
+        if code == -errno.ESHUTDOWN and not self.publisher.closed:
+            raise Refusal(
+                f"the link of {self.publisher.name!r} has failed, or a newer one was asked for: "
+                "ask for the next one, and read on"
+            )
         if code not in (0, -errno.ESTALE):
             raise _refusal(self.publisher, code)
         return bool(code == 0)
 
     def ready(self) -> None:
         """Its state has changed; `look` says to what."""
-        with suppress(OSError):
-            os.eventfd_read(self._event_fd)
+        with self._unless_busy() as is_free:
+            if is_free and not self._is_closed:  # else its number may be another descriptor's
+                with suppress(OSError):
+                    os.eventfd_read(self._event_fd)
 
     def look(self) -> None:
         """Has it failed? Then its subscriber, who may not see that, is told."""
-        with self._lock:
-            if self._is_closed or self._is_told:
+        with self._unless_busy() as is_free:
+            if not is_free or self._is_closed or self._is_told:
                 return
             stats = self._stats()
             if stats.state != lib.RQ_LINK_FAILED:
@@ -175,6 +183,16 @@ class ServedLink:
             self.was_cut_off = stats.cause == lib.RQ_LINK_CAUSE_STALLED
         # Its session may be busy: who was never told would take us for silent, and wait.
         self._is_told = self.tell()
+
+    @contextmanager
+    def _unless_busy(self) -> Iterator[bool]:
+        """The lock, if it is free: who ends a link holds it for seconds, and others are minded."""
+        is_free = self._lock.acquire(blocking=False)
+        try:
+            yield is_free
+        finally:
+            if is_free:
+                self._lock.release()
 
     def has_sent(self, tail_bytes: int) -> bool:
         """Whether all below `tail_bytes` has arrived; True for a link that carries no more.
@@ -213,20 +231,28 @@ class ServedLink:
             if self._is_closed:
                 return
             self._is_closed = True
-            if self._opened is not None:
-                self._opened.close()
-            lib.rq_link_stop(self._handle)
-            deadline = time.monotonic() + _FLUSH_SECONDS_MAX
-            while not self._stats().is_flushed and time.monotonic() < deadline:
-                time.sleep(_LOOK_SECONDS)
-            lib.rq_link_detach(self._handle)
-            self._pair.close()  # the QP is gone: whatever was not flushed never will be read
-            lib.rq_link_close(self._handle)
-            lib.rq_link_free(self._handle)
-            self._handle = None
-            self._words.close()
             MINDER.remove(self._event_fd)
-            os.close(self._event_fd)
+            with ExitStack() as last:  # whatever of it refuses to end: the publisher must go on
+                last.callback(os.close, self._event_fd)
+                last.callback(self._words.close)
+                last.callback(self._leave_ring)
+                # When the QP is gone, whatever was not flushed never will be read.
+                last.callback(self._pair.close)
+                last.callback(self._end_posting)
+                if self._opened is not None:
+                    self._opened.close()
+
+    def _end_posting(self) -> None:
+        lib.rq_link_stop(self._handle)
+        deadline = time.monotonic() + _FLUSH_SECONDS_MAX
+        while not self._stats().is_flushed and time.monotonic() < deadline:
+            time.sleep(_LOOK_SECONDS)
+        lib.rq_link_detach(self._handle)
+
+    def _leave_ring(self) -> None:
+        lib.rq_link_close(self._handle)
+        lib.rq_link_free(self._handle)
+        self._handle = None
 
     def _let_go(self) -> None:
         if self._opened is not None:

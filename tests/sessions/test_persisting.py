@@ -1,0 +1,92 @@
+"""What a subscription over verbs does when its links are over, or cannot even be let go of."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from rdmaq.errors import ClosedError, PairError
+from rdmaq.sessions import outlet as outlet_module
+from rdmaq.sessions.minder import MINDER
+from rdmaq.sessions.outlet import Outlet
+from rdmaq.sessions.persisting import Persisting
+
+
+class Alone(Persisting):
+    """Without a device; `ours` and `theirs` are the ends of the reader's socket."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.closed = threading.Event()
+        self._replica: Any = SimpleNamespace(dismiss=lambda _: None, cut_off=lambda _: None)
+        self._sock, self.theirs = socket.socketpair()
+        self.theirs.setblocking(False)
+
+    def ready(self) -> None:
+        self.close()
+        self.closed.set()
+
+    def close(self) -> None:
+        assert self._sock is not None
+        MINDER.remove(self._sock)
+        self._sock.close()
+        self.theirs.close()
+
+    def _let_go(self) -> None:
+        raise PairError("cannot close a queue pair: Input/output error; see the kernel's log")
+
+
+def test_reader_that_is_dropped_after_the_end_is_still_heard() -> None:
+    """All that is its own is let go of then; before, it only hears that nobody is there."""
+    remote = Alone()
+    MINDER.add(remote._sock, remote)  # type: ignore[arg-type]
+    with remote._lock:
+        remote._lose("its node was closed")
+    assert remote.theirs.recv(1) == b""
+    assert not remote.closed.wait(0.3)
+    remote.theirs.close()
+    assert remote.closed.wait(30)
+
+
+def test_reader_is_told_when_a_link_cannot_be_let_go_of(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """A device that is gone may refuse that: nobody would ask again, nor tell the reader."""
+    remote = Alone()
+    remote._is_let_go_due = True
+    remote._run("a receive failed")
+    assert remote.theirs.recv(1) == b""
+    assert remote.obituary == "its link cannot be had again: a receive failed"
+    assert remote._working is None
+    assert "could not be let go of" in caplog.text
+    remote.close()
+
+
+def test_outlet_that_nobody_holds_is_not_had_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A follower's thread may come for it late: device and thread would be ended twice."""
+    stopped: list[object] = []
+    monkeypatch.setattr(outlet_module, "lib", SimpleNamespace(rq_keeper_stop=stopped.append))
+    outlet: Any = Outlet.__new__(Outlet)
+    outlet._lock, outlet._holders, outlet._keeper = threading.Lock(), 1, "keeper"
+    outlet._pid, outlet.device = os.getpid(), SimpleNamespace(close=lambda: None)
+    outlet.hold()
+    outlet.let_go()
+    assert stopped == []
+    outlet.let_go()
+    with pytest.raises(ClosedError, match="connect again"):
+        outlet.hold()
+    assert stopped == ["keeper"]
+
+
+def test_outlet_of_a_parent_is_not_ended_by_its_child(monkeypatch: pytest.MonkeyPatch) -> None:
+    """There its thread is not, and to wait for that would be for ever."""
+    outlet: Any = Outlet.__new__(Outlet)
+    outlet._pid, outlet._holders = os.getpid(), 1
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    outlet.let_go()
+    assert outlet._holders == 1
