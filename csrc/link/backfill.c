@@ -18,6 +18,9 @@
 
 #define DONE_BATCH 8
 #define OPS_MAX 4
+/* In one call: a writer that is always faster, or hostile, leads on for ever, and whoever wants to
+ * end it must come in. */
+#define TURNS_MAX 64
 
 int rq_backfill_open(const struct rq_descriptor *descriptor, struct rq_pair *pair,
                      struct rq_replica *replica, const struct rq_backfill_setup *setup,
@@ -295,7 +298,7 @@ static int ask(struct rq_backfill *backfill, uint64_t until, int is_fresh) {
 static int run(struct rq_backfill *backfill, uint64_t until, uint32_t wait_mode, uint64_t wait_ns,
                struct rq_backfill_report *report) {
     int is_fresh = 0; /* tail0 was read within this call */
-    for (;;) {
+    for (int turns = 0; turns < TURNS_MAX; turns++) {
         if (backfill->stage == RQ_STAGE_FAILED) return -EIO;
         if (backfill->awaited == 0) {
             int result = ask(backfill, until, is_fresh);
@@ -310,6 +313,7 @@ static int run(struct rq_backfill *backfill, uint64_t until, uint32_t wait_mode,
         if (result < 0) backfill->stage = RQ_STAGE_FAILED;
         if (result != RQ_BACKFILL_NOTHING) return result;
     }
+    return RQ_BACKFILL_NOTHING;
 }
 
 int rq_backfill_run(struct rq_backfill *backfill, uint64_t until, uint32_t wait_mode,

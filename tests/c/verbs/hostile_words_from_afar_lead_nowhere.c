@@ -200,7 +200,18 @@ static void read_all(struct rq_backfill *backfill, const uint8_t *buffer, uint64
     }
 }
 
-static void hostile_ring(uint64_t seed) {
+/* A tail so far ahead that no entry of the index is safe; READs are answered at once, for ever. */
+static void lead_on(struct rq_backfill *backfill) {
+    struct rq_backfill_report report;
+    atomic_store(&linked.segment->live->tail_bytes, (uint64_t)1 << 40);
+    here.nic.is_quick = 1;
+    for (int calls = 0; calls < 3; calls++)
+        CHECK_EQUAL(rq_backfill_run(backfill, 0, RQ_WAIT_SPIN, 0, &report), RQ_BACKFILL_NOTHING);
+    here.nic.is_quick = 0;
+    atomic_store(&linked.segment->live->tail_bytes, linked.publisher->tail);
+}
+
+static void hostile_ring(uint64_t seed, int is_led_on) {
     static _Atomic uint64_t words[8];
     struct rq_backfill *backfill;
     linked_open(&linked, seed, 0, RQ_TAIL_BY_WRITE);
@@ -222,7 +233,10 @@ static void hostile_ring(uint64_t seed) {
     end_open(&linked, &there, 0);
     end_connect(&here, &there);
     CHECK_EQUAL(rq_backfill_open(&linked.descriptor, here.pair, NULL, &setup, &backfill), 0);
-    read_all(backfill, buffer, LINKED_CAPACITY);
+    if (is_led_on)
+        lead_on(backfill);
+    else
+        read_all(backfill, buffer, LINKED_CAPACITY);
     end_close(&here);
     end_close(&there);
     rq_backfill_free(backfill);
@@ -237,8 +251,9 @@ int main(int argc, char **argv) {
     for (uint64_t round = 0; round < ROUNDS; round++) {
         hostile_publisher(seed + round);
         hostile_subscriber(seed + round);
-        hostile_ring(seed + round);
+        hostile_ring(seed + round, 0);
     }
+    hostile_ring(seed, 1);
     /* Or nothing was hostile, or everything. */
     printf("replicas refused %" PRIu64 ", links %" PRIu64 ", backfills %" PRIu64
            ", reached the tail %" PRIu64 "\n",
