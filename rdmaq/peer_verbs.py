@@ -172,6 +172,10 @@ class VerbsLink:
     def ping(self) -> float:
         """See `Peer.ping`."""
         with self._lock:
+            if self._is_closed:
+                raise errors.ClosedError(
+                    f"this peer of {self._where} is closed: it pings no more; connect again"
+                )
             if self._base is None:
                 self._base = self._dialled()
             try:
@@ -208,12 +212,14 @@ class VerbsLink:
         """Ends its own connection; regions and tables have theirs, and live on."""
         with self._lock:
             base, self._base = self._base, None
-        if self._is_closed:
+            was_closed, self._is_closed = self._is_closed, True
+        if was_closed:  # two who close at once must not let go of the outlet twice
             return
-        self._is_closed = True
-        if base is not None:
-            base.close()
-        self._outlet.let_go()
+        try:
+            if base is not None:
+                base.close()
+        finally:
+            self._outlet.let_go()
 
     def __del__(self) -> None:
         with suppress(Exception):  # its making failed, or the interpreter ends
