@@ -286,10 +286,14 @@ def dial(
         PairError, RegistrationError: this side cannot.
         PeerNotFound, AuthenticationError, VersionMismatch: as the bootstrap says.
     """
-    outlet.hold()
+    client = call(None) if client is None else client
+    try:
+        outlet.hold()
+    except BaseException:
+        client.close()
+        raise
     pair: Pair | None = None
     own_probe: ProbeMemory | None = None
-    client = call(None) if client is None else client
     name = b""
     try:
         description, challenge = client.describe(timeout=timeout)

@@ -55,7 +55,10 @@ class Outlet:
         """
         with self._lock:
             if self._holders == 0:
-                raise ClosedError("the peer is closed, and all that was its: connect again")
+                raise ClosedError(
+                    f"{self.device} was closed with its peer: nothing is connected by it any more; "
+                    "connect again"
+                )
             self._holders += 1
 
     def keeper(self) -> Any:
@@ -71,9 +74,9 @@ class Outlet:
             return
         with self._lock:
             self._holders -= 1
-            is_last = self._holders == 0
-            kept = self._keeper
-        if is_last:
-            if kept is not None:
-                lib.rq_keeper_stop(kept)
-            self.device.close()
+            if self._holders:
+                return
+            kept, self._keeper = self._keeper, None
+        if kept is not None:
+            lib.rq_keeper_stop(kept)
+        self.device.close()

@@ -1,13 +1,17 @@
-"""A peer's own connection over verbs, closed by several threads at once."""
+"""A peer's own connection over verbs and its device, let go of by several threads at once."""
 
 from __future__ import annotations
 
+import os
+import threading
 from typing import Any
 
 import pytest
 
-from rdmaq.errors import ClosedError
+from rdmaq.errors import ClosedError, CredentialsError
 from rdmaq.peer_verbs import VerbsLink
+from rdmaq.sessions.calling import dial
+from rdmaq.sessions.outlet import Outlet
 
 
 class Turns:
@@ -59,3 +63,23 @@ def test_ping_that_comes_after_the_end_connects_no_more() -> None:
     with pytest.raises(ClosedError, match=r"feed-1:7471 is closed: .+; connect again"):
         link.ping()
     assert link._outlet.count == 1
+
+
+def test_connection_without_a_client_or_a_device_leaves_neither_held() -> None:
+    """A certificate that cannot be read any more, a peer that was closed meanwhile."""
+    outlet: Any = Outlet.__new__(Outlet)
+    outlet._lock, outlet._holders, outlet._keeper = threading.Lock(), 1, None
+    outlet._pid = os.getpid()
+    outlet.device = Counted()
+
+    def unreadable(_: float | None) -> Any:
+        raise CredentialsError("ca_file 'ca.pem' cannot be read: No such file; give its path")
+
+    with pytest.raises(CredentialsError):
+        dial(unreadable, outlet)
+    outlet.let_go()
+    assert outlet.device.count == 1
+    client: Any = Counted()
+    with pytest.raises(ClosedError):
+        dial(lambda _: client, outlet)
+    assert client.count == 1
