@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -91,6 +92,7 @@ class Persisting:
             return
         if farewell in OVER:
             self._lose(OVER[farewell])
+            self._set_to(self._leave)
         elif farewell == Farewell.LINK_ENDED:
             self._resume("the publisher ended it: we lag, or its retries are used up")
         elif state == lib.RQ_REPLICA_FAILED:
@@ -126,10 +128,34 @@ class Persisting:
     # ---- getting to a link that carries (a thread of its own) ----
 
     def _begin_work(self, why: str) -> None:
+        self._set_to(self._run, why)
+
+    def _set_to(self, work: Callable[..., None], *arguments: str) -> None:
         self._working = threading.Thread(
-            target=self._run, args=(why,), name="rdmaq-resume", daemon=True
+            target=work, args=arguments, name="rdmaq-resume", daemon=True
         )
-        self._working.start()
+        try:
+            self._working.start()
+        except RuntimeError:  # no room for it: at the next look
+            self._working = None
+            raise
+
+    def _leave(self) -> None:
+        """A thread, after `_lose`: only the bytes are of use yet, and not to a NIC."""
+        with self._lock:
+            self._working = None
+            try:
+                self._unpin()
+            except Exception:
+                _log.exception("what was left of a link could not be let go of")
+            if self._is_closed:
+                self._take_down()
+
+    def _unpin(self) -> None:
+        """Who subscribes anew needs the memory that may be locked; readers read on."""
+        assert self._replica is not None
+        self._let_go()
+        self._replica.unpin()
 
     def _run(self, why: str) -> None:
         """The thread. Whatever becomes of it, the reader is told."""
@@ -183,6 +209,7 @@ class Persisting:
             self._working = None
             self._let_go()
             self._lose(why)
+            self._unpin()
             if self._is_closed:
                 self._take_down()
 

@@ -234,13 +234,17 @@ class Replica:
             )
         return out[0]
 
+    def unpin(self) -> None:
+        """Deregisters, after `detach`: no link will come any more. Readers read on. Idempotent."""
+        self._data.close()
+        self._live.close()
+
     def close(self) -> None:
         """Deregisters. After `detach`, and when no reader is inside any more; readers' arrays stay.
 
         Idempotent.
         """
-        self._data.close()
-        self._live.close()
+        self.unpin()
         if self._handle is not None:
             lib.rq_replica_close(self._handle)
             lib.rq_replica_free(self._handle)

@@ -6,15 +6,18 @@ import os
 import socket
 import threading
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
+from rdmaq._fast import lib
 from rdmaq.errors import ClosedError, PairError
 from rdmaq.sessions import outlet as outlet_module
 from rdmaq.sessions.minder import MINDER
 from rdmaq.sessions.outlet import Outlet
 from rdmaq.sessions.persisting import Persisting
+from rdmaq.sessions.probe import Farewell
+from tests.conformance.rig import eventually
 
 
 class Alone(Persisting):
@@ -23,7 +26,13 @@ class Alone(Persisting):
     def __init__(self) -> None:
         super().__init__()
         self.closed = threading.Event()
-        self._replica: Any = SimpleNamespace(dismiss=lambda _: None, cut_off=lambda _: None)
+        self.ended: list[str] = []
+        self.refuses = False
+        self._replica: Any = SimpleNamespace(
+            dismiss=lambda _: self.ended.append("dismissed"),
+            state=lambda: lib.RQ_REPLICA_LIVE,
+            unpin=lambda: self.ended.append("unpinned"),
+        )
         self._sock, self.theirs = socket.socketpair()
         self.theirs.setblocking(False)
 
@@ -38,7 +47,12 @@ class Alone(Persisting):
         self.theirs.close()
 
     def _let_go(self) -> None:
-        raise PairError("cannot close a queue pair: Input/output error; see the kernel's log")
+        self.ended.append("let go")
+        if self.refuses:
+            raise PairError("cannot close a queue pair: Input/output error; see the kernel's log")
+
+    def _take_down(self) -> None:
+        self.ended.append("down")
 
 
 def test_reader_that_is_dropped_after_the_end_is_still_heard() -> None:
@@ -58,12 +72,52 @@ def test_reader_is_told_when_a_link_cannot_be_let_go_of(
 ) -> None:
     """A device that is gone may refuse that: nobody would ask again, nor tell the reader."""
     remote = Alone()
-    remote._is_let_go_due = True
+    remote._is_let_go_due = remote.refuses = True
     remote._run("a receive failed")
     assert remote.theirs.recv(1) == b""
     assert remote.obituary == "its link cannot be had again: a receive failed"
     assert remote._working is None
     assert "could not be let go of" in caplog.text
+    remote.close()
+
+
+def test_nothing_stays_pinned_for_a_publisher_that_is_gone() -> None:
+    """What may be locked is needed by the next subscription, before this one is closed."""
+    remote = Alone()
+    remote._session = SimpleNamespace(farewell=Farewell.CLOSED)  # type: ignore[assignment]
+    remote.look()
+    assert remote.theirs.recv(1) == b""
+    eventually(lambda: remote._working is None, "its end")
+    assert remote.ended == ["dismissed", "let go", "unpinned"]
+    remote.look()
+    assert remote._working is None
+    remote.close()
+
+
+def test_subscription_that_is_closed_meanwhile_is_taken_down_by_who_lets_go() -> None:
+    """Who closes it finds a thread at work, and leaves that to it."""
+    remote = Alone()
+    remote._is_closed = True
+    remote._leave()
+    assert remote.ended == ["let go", "unpinned", "down"]
+    remote.close()
+
+
+def test_without_room_for_a_thread_it_is_tried_at_the_next_look(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It must not look as though one were at work."""
+    remote = Alone()
+    remote._session = SimpleNamespace(farewell=Farewell.LINK_ENDED)  # type: ignore[assignment]
+
+    def refuse(_: threading.Thread) -> NoReturn:
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    for _ in range(2):
+        with pytest.raises(RuntimeError):
+            remote.look()
+        assert remote._working is None
     remote.close()
 
 
