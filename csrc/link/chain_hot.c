@@ -127,7 +127,10 @@ static void note_posted(struct rq_link *link, uint64_t end, const struct rq_op *
     *rq_link_end_of(link, link->chain_next++) = end;
     if (RQ_WRONG(SOURCE_OVERWRITTEN)) /* as if the NIC read it all at once, and never again */
         atomic_store_explicit(&link->tap.flushed_bytes, end, memory_order_release);
-    link->is_read_in_flight |= (int)is_read;
+    if (is_read) {
+        link->is_read_in_flight = 1;
+        link->is_read_early = 0;
+    }
     rq_tally(&link->tallies.chains, 1);
     rq_tally(&link->tallies.writes, count - is_read);
     rq_tally(&link->tallies.reads, is_read);
@@ -158,6 +161,7 @@ void rq_link_read_feedback(struct rq_link *link) {
     int posted = rq_pair_post(link->pair, &op, 1);
     if (posted == 1) {
         link->is_read_in_flight = 1;
+        link->is_read_early = rq_link_state(link) == RQ_LINK_OPENING;
         rq_tally(&link->tallies.reads, 1);
     } else if (posted < 0) {
         rq_link_fail(link, RQ_LINK_CAUSE_REFUSED, (uint32_t)-posted, 0);

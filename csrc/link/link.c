@@ -205,7 +205,12 @@ int rq_link_begin(struct rq_link *link, uint64_t position, uint64_t cursor) {
 
 int rq_link_start(struct rq_link *link) {
     uint64_t standing = RQ_LINK_OPENING;
-    if (link->setup.is_held) return -EINVAL;
+    if (link->setup.is_held) { /* its other side answers READs from now on */
+        atomic_store_explicit(&link->is_confirmed, 1, memory_order_release);
+        rq_link_ring(link);
+        uint32_t state = rq_link_state(link);
+        return state == RQ_LINK_OPENING || rq_link_is_posting(link) ? 0 : -ESHUTDOWN;
+    }
     if (!atomic_compare_exchange_strong_explicit(&link->standing, &standing, RQ_LINK_LIVE,
                                                  memory_order_acq_rel, memory_order_relaxed))
         return rq_link_is_posting(link) ? 0 : -ESHUTDOWN;

@@ -41,6 +41,7 @@ struct rq_link {
 
     _Alignas(128) _Atomic uint32_t turn;
     _Atomic uint64_t standing;     /* state, and why: see rq_standing */
+    _Atomic uint32_t is_confirmed; /* held: its subscriber has proved that it is there */
     _Atomic uint32_t is_event_due; /* the keeper tells, and moves the QP to ERR */
     _Atomic uint32_t is_beat_due; /* the keeper sets it, with the two below; the poster clears it */
     _Atomic uint64_t look_ticks;  /* the keeper shall look then; UINT64_MAX: an event tells */
@@ -57,6 +58,7 @@ struct rq_link {
     uint64_t chain_ends[RQ_LINK_CREDITS_MAX + RQ_LINK_DEPTH_MAX]; /* by number */
     uint64_t acknowledged; /* IMM: the other side's CPU has stored this tail, or a later one */
     int is_read_in_flight;
+    int is_read_early; /* posted while it was held: there are no credits yet */
     int is_beat_in_flight;
     int is_starved;
     int is_detached; /* pair and queue are not touched any more */

@@ -79,15 +79,29 @@ static int take_credits(struct rq_link *link, uint64_t word) {
     return 1;
 }
 
+/* A reliable ring is kept for who READs in it: how far are his readers? */
+static int is_asked_while_held(const struct rq_link *link) {
+    return link->setup.is_held && link->segment.is_reliable &&
+           rq_link_state(link) == RQ_LINK_OPENING &&
+           atomic_load_explicit(&link->is_confirmed, memory_order_acquire);
+}
+
 static int take_cursor(struct rq_link *link, uint64_t cursor) {
     uint64_t before = atomic_load_explicit(&link->tap.cursor_bytes, memory_order_relaxed);
+    uint64_t most = rq_link_sent(link);
+    int is_held = is_asked_while_held(link);
+    if (is_held)
+        most = atomic_load_explicit(&link->publisher->live->tail_bytes, memory_order_acquire);
     if (cursor <= before) return 0; /* of an earlier link, or nothing new */
-    if (cursor > rq_link_sent(link)) {
+    if (cursor > most) {
         rq_link_fail(link, RQ_LINK_CAUSE_NONSENSE, 0, 0);
         return 0;
     }
     /* Pairs with the acquire load in tap.c: the readers there are done with those bytes. */
     atomic_store_explicit(&link->tap.cursor_bytes, cursor, memory_order_release);
+    /* What they have read was READ before, and the link begins beyond it: nothing below goes out. */
+    if (is_held && cursor > atomic_load_explicit(&link->tap.flushed_bytes, memory_order_relaxed))
+        atomic_store_explicit(&link->tap.flushed_bytes, cursor, memory_order_release);
     return 1;
 }
 
@@ -95,7 +109,7 @@ static void take_feedback(struct rq_link *link) {
     struct rq_feedback *feedback = &link->words->feedback;
     int is_news = 0;
     link->is_read_in_flight = 0;
-    if (link->setup.tail_mode == RQ_TAIL_BY_IMM)
+    if (link->setup.tail_mode == RQ_TAIL_BY_IMM && !link->is_read_early)
         is_news |=
             take_credits(link, atomic_load_explicit(&feedback->credits, memory_order_acquire));
     if (link->segment.is_reliable)
@@ -184,12 +198,14 @@ static uint32_t post(struct rq_link *link, uint64_t tail) {
 
 /* Without a chain nothing else brings credits, or the cursor of a reader who takes his time. */
 static void ask_for_feedback(struct rq_link *link) {
+    int is_held = is_asked_while_held(link);
     int is_behind =
-        link->is_starved ||
+        link->is_starved || is_held ||
         (link->segment.is_reliable &&
          atomic_load_explicit(&link->tap.cursor_bytes, memory_order_relaxed) != rq_link_sent(link));
     uint64_t look_ticks = UINT64_MAX;
-    if (link->wants_feedback && is_behind && !link->is_read_in_flight && rq_link_is_posting(link)) {
+    if (link->wants_feedback && is_behind && !link->is_read_in_flight &&
+        (is_held || rq_link_is_posting(link))) {
         uint64_t now_ticks = rq_now_ticks();
         if (link->is_starved ||
             atomic_exchange_explicit(&link->tap.is_waited_for, 0, memory_order_relaxed)) {

@@ -46,8 +46,7 @@ class Backfill:
         session: its pair READs.
         replica: detached; filled from its tail on.
         ring: the keys to the publisher's.
-        counts: added to.
-        is_paced: it waits for readers who would be lapped.
+        counts: added to. It waits for readers here who would be lapped.
 
     Attributes:
         position: as far as the replica is filled.
@@ -64,8 +63,6 @@ class Backfill:
         replica: Replica,
         ring: RingKeys,
         counts: Counts,
-        *,
-        is_paced: bool,
     ) -> None:
         self._session, self._counts = session, counts
         self._report = ffi.new("struct rq_backfill_report *")
@@ -74,7 +71,7 @@ class Backfill:
         self._words = session.domain.register(mmap.mmap(-1, mmap.PAGESIZE))
         try:
             self._pair = session.pair.lend()  # the struct lives as long as we do
-            self._handle = replica.backfill(self._pair, ring, self._words, is_paced=is_paced)
+            self._handle = replica.backfill(self._pair, ring, self._words)
         except BaseException:
             self._words.close()
             raise

@@ -223,7 +223,6 @@ class Persisting:
             attach=self._attach,
             counts=self.counts,
             tell=self._tell,
-            is_reliable=self._replica.is_reliable,
         )
         if self._is_closed:
             self._replay.cancel()

@@ -39,7 +39,6 @@ class Replay:
         attach: attaches the replica: the link may write it from then on.
         counts: of the subscription.
         tell: is told of changes: kind and words.
-        is_reliable: the publisher waits for us; else readers here are waited for.
 
     Raises:
         RdmaqError: as `Backfill`.
@@ -54,11 +53,10 @@ class Replay:
         attach: Callable[[], None],
         counts: Counts,
         tell: Callable[[str, str], None],
-        is_reliable: bool,
     ) -> None:
         self._session, self._replica = session, replica
         self._attach, self._tell = attach, tell
-        self._backfill = Backfill(session, replica, ring, counts, is_paced=not is_reliable)
+        self._backfill = Backfill(session, replica, ring, counts)
         self._client: Caller | None = None
         self._is_cancelled = False
         self._begin_position = self._backfill.position

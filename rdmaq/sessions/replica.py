@@ -202,14 +202,13 @@ class Replica:
         """The least position of its readers, of a reliable stream; else the tail."""
         return int(self._stats().cursor_bytes)
 
-    def backfill(self, pair: Any, ring: RingKeys, words: Memory, *, is_paced: bool) -> Any:
+    def backfill(self, pair: Any, ring: RingKeys, words: Memory) -> Any:
         """The `struct rq_backfill` that writes on at the tail, while detached.
 
         Args:
             pair: the `struct rq_pair` that READs.
             ring: the publisher's.
             words: of the caller, at least 64 bytes.
-            is_paced: it waits for readers that would be lapped.
 
         Raises:
             SegmentError: it cannot be.
@@ -223,7 +222,7 @@ class Replica:
         setup.publisher = (ring.data_address, ring.live_address, ring.data_key, ring.live_key)
         setup.position, setup.sequence = stats.tail_bytes, stats.next_sequence
         setup.words_address, setup.words_key = words.address, words.lkey
-        setup.local_key, setup.is_paced = self._data.lkey, is_paced
+        setup.local_key, setup.is_paced = self._data.lkey, True
         out = ffi.new("struct rq_backfill **")
         code = lib.rq_backfill_open(descriptor, pair, self._handle, setup, out)
         if code != 0:

@@ -132,7 +132,7 @@ class ServedLink:
         """
         with self._lock:
             code = -errno.ESHUTDOWN if self._is_closed else 0
-            if code == 0 and not self.ask.is_held:
+            if code == 0:
                 code = lib.rq_link_start(self._handle)
             if code == 0:  # under the lock: once it is closed its descriptor is another's
                 MINDER.add(self._event_fd, self)

@@ -109,7 +109,8 @@ static void publisher_says_where_it_begins(void) {
     CHECK_EQUAL(stats().start_sequence, 10);
     CHECK_EQUAL(stats().deliver_sequence, 10);
     CHECK_EQUAL(stats().origin_sequence, 1);
-    CHECK_EQUAL(rq_link_start(slot->link), -EINVAL);
+    CHECK_EQUAL(rq_link_start(slot->link), 0); /* it is there, and held all the same */
+    CHECK_EQUAL(stats().state, RQ_LINK_OPENING);
     begin_backfill(1);
     CHECK_EQUAL(fill(), RQ_BACKFILL_REACHED);
     CHECK_EQUAL(report.end_position, place_of(61));
@@ -144,16 +145,52 @@ static void reliable_ring_is_kept_from_where_it_begins(void) {
     CHECK(place_of(most + 1) <= place_of(1) + ROOM && place_of(most + 3) > place_of(1) + ROOM);
     begin_backfill(0);
     CHECK_EQUAL(fill(), RQ_BACKFILL_REACHED);
-    CHECK_EQUAL(send(1), 0); /* what is read is not yet told */
+    struct rq_replica_stats told;
     read_whole(1, 40);
-    CHECK_EQUAL(rq_replica_attach(slot->replica, NULL, NULL, 0), 0);
-    CHECK_EQUAL(rq_link_begin(slot->link, place_of(most + 1), place_of(41)), 0);
-    CHECK_EQUAL(stats().cursor_bytes, place_of(41));
-    CHECK_EQUAL(send(1000), 40);
+    rq_replica_read_stats(slot->replica, &told);
     run_nic();
-    read_whole(41, most + 40);
+    CHECK_EQUAL(send(1), 0); /* nobody asks him who may not be ready */
+    CHECK_EQUAL(rq_link_start(slot->link), 0);
+    run_nic();
+    CHECK_EQUAL(stats().state, RQ_LINK_OPENING);
+    CHECK_EQUAL(stats().cursor_bytes, place_of(41));
+    CHECK_EQUAL(send(1000), 40); /* the publisher goes on by what is read */
+    CHECK_EQUAL(fill(), RQ_BACKFILL_REACHED);
+    CHECK_EQUAL(rq_link_begin(slot->link, place_of(40), 0), -EINVAL); /* given up already */
+    read_whole(41, 60);
+    CHECK_EQUAL(rq_replica_attach(slot->replica, NULL, NULL, 0), 0);
+    CHECK_EQUAL(rq_link_begin(slot->link, place_of(most + 41), place_of(61)), 0);
+    CHECK_EQUAL(stats().cursor_bytes, place_of(61));
+    CHECK_EQUAL(send(1000), 20);
+    run_nic();
+    read_whole(61, most + 60);
     end_backfill();
     linked_close(&linked);
+}
+
+/* What its readers claim to have read beyond what there is, or nothing at all: it ends, and the
+ * publisher goes on. */
+static void held_link_whose_other_side_lies_or_is_gone_keeps_nobody(void) {
+    for (int is_gone = 0; is_gone < 2; is_gone++) {
+        linked_open(&linked, 4, 1, RQ_TAIL_BY_WRITE);
+        linked.is_hostile = 1;
+        CHECK_EQUAL(send(20), 20);
+        CHECK_EQUAL(open_held(RQ_START_OLDEST, 0, 1), 0);
+        send(1000);
+        CHECK_EQUAL(send(1), 0);
+        CHECK_EQUAL(rq_link_start(slot->link), 0);
+        atomic_store(&rq_feedback_of(slot->segment->live)->cursor_bytes, UINT64_MAX - 31);
+        slot->link->duty.work(&slot->link->duty);
+        CHECK_EQUAL(fake_execute(&slot->publisher_end.nic,
+                                 is_gone ? IBV_WC_RETRY_EXC_ERR : IBV_WC_SUCCESS, 0),
+                    1);
+        run_nic();
+        CHECK_EQUAL(stats().state, RQ_LINK_FAILED);
+        CHECK_EQUAL(stats().cause, is_gone ? RQ_LINK_CAUSE_COMPLETION : RQ_LINK_CAUSE_NONSENSE);
+        CHECK_EQUAL(send(1000), 1000);
+        CHECK_EQUAL(rq_link_begin(slot->link, place_of(1), 0), -ESHUTDOWN);
+        linked_close(&linked);
+    }
 }
 
 static void reads_wait_for_who_has_not_read(void) {
@@ -195,6 +232,7 @@ int main(int argc, char **argv) {
     begin(argc, argv);
     publisher_says_where_it_begins();
     reliable_ring_is_kept_from_where_it_begins();
+    held_link_whose_other_side_lies_or_is_gone_keeps_nobody();
     reads_wait_for_who_has_not_read();
     return 0;
 }

@@ -85,6 +85,26 @@ void linked_prepare(struct linked *linked, struct slot *slot, uint64_t position)
                                                  .live_key = slot->live_key};
 }
 
+static int others_are_posting(const struct linked *linked, const struct slot *slot) {
+    for (int i = 0; i < LINKED_SLOTS; i++) {
+        const struct slot *other = &linked->slots[i];
+        if (other == slot) continue;
+        if (other->link == NULL || !other->is_started || !rq_link_is_posting(other->link)) return 0;
+    }
+    return 1;
+}
+
+/* A held link READs how far its readers are, and a reliable publisher may go on by so much. */
+static void be_asked(struct linked *linked, struct slot *slot) {
+    struct rq_replica_stats there;
+    if (linked_random(linked, 4) == 0) rq_replica_read_stats(slot->replica, &there);
+    slot->link->duty.work(&slot->link->duty);
+    linked_move(linked, NULL, &slot->publisher_end);
+    if (!linked->is_reliable || rq_link_state(slot->link) != RQ_LINK_OPENING) return;
+    if (linked_random(linked, 8) == 0 && others_are_posting(linked, slot))
+        linked->sent_while_held += (uint64_t)linked_send(linked);
+}
+
 /* The replica reads what it missed by itself, as far as the tail, and then tries again. */
 static void catch_up(struct linked *linked, struct slot *slot) {
     struct rq_backfill_setup setup = {
@@ -113,6 +133,7 @@ static void catch_up(struct linked *linked, struct slot *slot) {
         CHECK(result >= 0);
         if (!linked->is_reliable && linked_random(linked, 400) == 0) linked_send(linked);
         if (linked_random(linked, 50) == 0) linked_read(linked, slot);
+        if (slot->link != NULL) be_asked(linked, slot);
         linked_move(linked, NULL, &here);
     }
     linked->caught_up++;
@@ -146,6 +167,7 @@ static void resume(struct linked *linked, struct slot *slot, const struct rq_lin
 static void begin_held(struct linked *linked, struct slot *slot) {
     int error;
     CHECK_EQUAL(rq_replica_restart(slot->replica, slot->generation, slot->replica->told, 0), 0);
+    if (linked_random(linked, 4)) CHECK_EQUAL(rq_link_start(slot->link), 0);
     for (;;) {
         struct rq_replica_stats there;
         catch_up(linked, slot);

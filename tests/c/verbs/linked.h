@@ -77,7 +77,8 @@ struct linked {
     uint64_t failures[8]; /* by RQ_LINK_CAUSE_* */
     uint64_t resumed, jumped, caught_up, reborn, let_go, shut, stale, gaps, lost_upstream;
     uint64_t held, behind; /* links that began behind READs, and those that had to READ on */
-    uint64_t torn_links, backfilled, backfill_gaps, backfill_failures, starved, unflushed;
+    uint64_t sent_while_held, torn_links, backfilled, backfill_gaps, backfill_failures, starved,
+        unflushed;
 };
 
 uint64_t linked_random(struct linked *linked, uint64_t bound);

@@ -230,7 +230,7 @@ static void check_sums(void) {
     CHECK(linked.resumed > 50 && linked.reborn > 3 && linked.let_go > 0);
     CHECK(linked.failures[RQ_LINK_CAUSE_COMPLETION] > 10);
     CHECK(linked.backfilled > 1000 && linked.held > 10);
-    if (linked.is_reliable) CHECK(overrun == 0 && linked.shut > 10);
+    if (linked.is_reliable) CHECK(overrun == 0 && linked.shut > 10 && linked.sent_while_held > 10);
     if (!linked.is_reliable) {
         CHECK(overrun > 100 && linked.jumped > 10 && linked.caught_up > 10 && linked.behind > 0);
         CHECK(linked.failures[RQ_LINK_CAUSE_LAGGED] > 20 && linked.backfill_gaps > 10);
