@@ -135,7 +135,7 @@ void rq_link_read_stats(struct rq_link *link, struct rq_link_stats *out);
 void rq_link_free(struct rq_link *link);
 
 /* ---- replica ------------------------------------------------------------------------------- */
-#define RQ_REPLICA_WAITING 1 /* nothing came yet */
+#define RQ_REPLICA_WAITING 1 /* nothing came yet, nor was it missed */
 #define RQ_REPLICA_LIVE 2
 #define RQ_REPLICA_SILENT 3          /* no heartbeat for silent_ns: told, nothing is torn down */
 #define RQ_REPLICA_ENDED 4           /* the stream's `end` has arrived */

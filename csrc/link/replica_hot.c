@@ -204,9 +204,11 @@ static void look_at_silence(struct rq_replica *replica) {
     uint64_t now_ticks = rq_now_ticks();
     int is_silent =
         now_ticks > life_ticks && now_ticks - life_ticks > rq_ns_ticks(replica->setup.silent_ns);
-    if (state == RQ_REPLICA_LIVE && is_silent) now = RQ_REPLICA_SILENT;
-    if (state == RQ_REPLICA_SILENT && !is_silent) now = RQ_REPLICA_LIVE;
-    if (state == RQ_REPLICA_WAITING && replica->is_begun) now = RQ_REPLICA_LIVE;
+    int is_waiting = state == RQ_REPLICA_WAITING;
+    /* Also of a link by which nothing ever came: who is silent is asked whether he is there. */
+    if (is_silent && (state == RQ_REPLICA_LIVE || is_waiting)) now = RQ_REPLICA_SILENT;
+    if (!is_silent && (state == RQ_REPLICA_SILENT || (is_waiting && replica->is_begun)))
+        now = RQ_REPLICA_LIVE;
     if (now != state) atomic_store_explicit(&replica->state, now, memory_order_release);
 }
 

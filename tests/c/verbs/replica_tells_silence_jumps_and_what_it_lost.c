@@ -61,6 +61,10 @@ static void states_follow_signs_of_life(void) {
     slot->replica->setup.silent_ns = UINT64_MAX >> 16;
     look();
     CHECK_EQUAL(stats().state, RQ_REPLICA_WAITING);
+    slot->replica->setup.silent_ns = 1; /* or a publisher that died at once is never missed */
+    look();
+    CHECK_EQUAL(stats().state, RQ_REPLICA_SILENT);
+    slot->replica->setup.silent_ns = UINT64_MAX >> 16;
     beat();
     CHECK_EQUAL(stats().state, RQ_REPLICA_LIVE);
     CHECK_EQUAL(stats().heartbeats, 1);
