@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from rdmaq import arguments, errors
-from rdmaq._fast import error_text
+from rdmaq._fast import error_text, lib
 
 if TYPE_CHECKING:
     from rdmaq.stream.publisher_facts import PublisherFacts
@@ -65,6 +65,12 @@ def refusal(
             f"stream {name!r} has {publisher.reader_count} subscribers, and fewer than "
             f"min_readers={flow.min_readers} kept up for longer than {flow.timeout_seconds} s: "
             "start them, or lower min_readers"
+        )
+    if code == -errno.ETIME:
+        return errors.RdmaqError(
+            f"stream {name!r} cannot go on: the link to a subscriber of another host has failed, "
+            f"and the device has not let go of the ring for {lib.RQ_STALL_NS_MAX / 1e9:g} s; send "
+            "again, and if that goes on look at the device (rdmaq doctor) and the kernel's log"
         )
     if code == -errno.ERANGE:
         return errors.SequenceError(

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import datetime
+import errno
 import linecache
 import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import rdmaq
+from rdmaq.stream import refusals
 from tests.conformance.rig import SHM, Link, take_messages
 
 SURROGATE = "\ud800"
@@ -215,3 +218,11 @@ def test_whole_numbers_of_numpy_and_times_without_end_are_welcome(link: Link) ->
         area[:] = b"x"
     assert pub.send_gap(six, six) == 6
     assert take_messages(sub, 1) == [b"x"]
+
+
+def test_ring_that_a_device_does_not_let_go_of_is_told_with_a_cure() -> None:
+    """The one wait of a lossy publisher; the kernel's word for it would be 'Timer expired'."""
+    facts: Any = SimpleNamespace(name="ticks", _is_forked=False)
+    words = str(refusals.refusal(facts, -errno.ETIME, 100))
+    assert "link to a subscriber of another host has failed" in words
+    assert "2 s; send again" in words
