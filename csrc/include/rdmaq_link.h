@@ -112,13 +112,15 @@ struct rq_link_stats {
 int rq_link_open(struct rq_publisher *publisher, struct rq_keeper *keeper, struct rq_pair *pair,
                  const struct rq_link_setup *setup, struct rq_link **link_out);
 /* Both sides are ready: posts what waits, and from now on what is published. One that is held stays
- * so; but a reliable stream's READs how far the readers there are, and keeps the ring from there. */
+ * so; but a reliable stream's READs how far the readers there are, and the ring is kept from there
+ * on. */
 int rq_link_start(struct rq_link *link);
 /* The same of one that is held: the replica has been filled by READs up to `position`, and the link
  * begins there; cursor as in the setup. A reliable stream's ring was kept since rq_link_open, from
- * start_bytes on, or where the readers there are; a lossy one's is from now on. 0, also when it began there before; -ESTALE: more
- * than half the ring behind: READ on, and ask again; -EINVAL: no frame of ours begins there, or it
- * is not held; -EALREADY: it began elsewhere; -ENOSPC; -ESHUTDOWN: it has ended. One thread. */
+ * start_bytes on, or from where the readers are; a lossy one's is from now on. 0, also when it
+ * began there before; -ESTALE: more than half the ring behind: READ on, and ask again; -EINVAL: no
+ * frame of ours begins there, or it is not held; -EALREADY: it began elsewhere; -ENOSPC;
+ * -ESHUTDOWN: it has ended. One thread. */
 int rq_link_begin(struct rq_link *link, uint64_t position, uint64_t cursor);
 /* Posts nothing any more (idempotent, any thread). What is in flight completes: move the QP to ERR,
  * unless modify_qp was given, wait until is_flushed, then close. */

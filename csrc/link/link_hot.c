@@ -99,7 +99,7 @@ static int take_cursor(struct rq_link *link, uint64_t cursor) {
     }
     /* Pairs with the acquire load in tap.c: the readers there are done with those bytes. */
     atomic_store_explicit(&link->tap.cursor_bytes, cursor, memory_order_release);
-    /* What they have read was READ before, and the link begins beyond it: nothing below goes out. */
+    /* What they have read was READ before, and the link begins beyond it: none below goes out. */
     if (is_held && cursor > atomic_load_explicit(&link->tap.flushed_bytes, memory_order_relaxed))
         atomic_store_explicit(&link->tap.flushed_bytes, cursor, memory_order_release);
     return 1;
