@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING
@@ -26,6 +27,7 @@ _log = logging.getLogger("rdmaq")
 # A link that failed is asked for again for so long; between two tries longer and longer.
 _RESUME_SECONDS = 10.0
 _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.02, 1.0
+_NEWS_MAX = 1000  # of a user who never asks for events
 
 
 class Persisting:
@@ -35,13 +37,13 @@ class Persisting:
 
     Attributes:
         obituary: why nothing comes any more, in words.
-        news: kind, words and time (ns since 1970) of each change of the link.
+        news: kind, words and time (ns since 1970) of each change of the link: the latest of them.
         counts: of links, and of what was READ.
     """
 
     def __init__(self) -> None:
         self.obituary = CLOSED
-        self.news: list[tuple[str, str, int]] = []
+        self.news: deque[tuple[str, str, int]] = deque(maxlen=_NEWS_MAX)
         self.counts = Counts()
         self._lock = threading.Lock()
         self._is_closed = self._is_lost = self._is_let_go_due = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
@@ -24,7 +25,10 @@ class RemoteCursor(Cursor):
 
     def take_news(self) -> list[tuple[str, str, int]]:
         """What became of the link since the last call."""
-        news, self.remote.news = self.remote.news, []
+        news = []
+        with suppress(IndexError):  # one by one: the thread that looks after the link adds to them
+            while True:
+                news.append(self.remote.news.popleft())
         return news
 
     def carried(self) -> dict[str, int]:

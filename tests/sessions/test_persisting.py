@@ -17,6 +17,7 @@ from rdmaq.sessions.minder import MINDER
 from rdmaq.sessions.outlet import Outlet
 from rdmaq.sessions.persisting import Persisting
 from rdmaq.sessions.probe import Farewell
+from rdmaq.sessions.remote_cursor import RemoteCursor
 from tests.conformance.rig import eventually
 
 
@@ -118,6 +119,18 @@ def test_without_room_for_a_thread_it_is_tried_at_the_next_look(
         with pytest.raises(RuntimeError):
             remote.look()
         assert remote._working is None
+    remote.close()
+
+
+def test_news_that_nobody_asks_for_are_the_latest_only() -> None:
+    """A wire that flaps for months must not fill the memory; who asks gets each of them once."""
+    remote = Alone()
+    for number in range(5000):
+        remote._tell("link_down", str(number))
+    cursor: Any = RemoteCursor.__new__(RemoteCursor)
+    cursor.remote = remote
+    assert [words for _, words, _ in cursor.take_news()] == [str(n) for n in range(4000, 5000)]
+    assert cursor.take_news() == []
     remote.close()
 
 
