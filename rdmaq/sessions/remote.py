@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
@@ -208,8 +209,17 @@ class Remote(Persisting):
         return cursor
 
     def ready(self) -> None:
-        """The reader hung up: it was closed, or forgotten."""
-        self.close()
+        """The reader hung up: it was closed, or forgotten.
+
+        In a thread: with a peer that is gone the end takes seconds, and there are other links.
+        """
+        if self._is_closed or self._sock is None:
+            return
+        MINDER.remove(self._sock)
+        try:
+            threading.Thread(target=self.close, name="rdmaq-end", daemon=True).start()
+        except RuntimeError:  # no room for it
+            self.close()
 
     # ---- the end ----
 

@@ -17,6 +17,7 @@ from rdmaq.sessions.minder import MINDER
 from rdmaq.sessions.outlet import Outlet
 from rdmaq.sessions.persisting import Persisting
 from rdmaq.sessions.probe import Farewell
+from rdmaq.sessions.remote import Remote
 from rdmaq.sessions.remote_cursor import RemoteCursor
 from tests.conformance.rig import eventually
 
@@ -66,6 +67,27 @@ def test_reader_that_is_dropped_after_the_end_is_still_heard() -> None:
     assert not remote.closed.wait(0.3)
     remote.theirs.close()
     assert remote.closed.wait(30)
+
+
+def test_end_of_one_subscription_keeps_nobody_from_the_others() -> None:
+    """With a peer that is gone it takes seconds; the thread that looks has all links to look at."""
+    remote: Any = Remote.__new__(Remote)
+    Persisting.__init__(remote)
+    remote._sock, theirs = socket.socketpair()
+    may_end, has_ended = threading.Event(), threading.Event()
+
+    def take_down() -> None:
+        assert may_end.wait(30)
+        has_ended.set()
+
+    remote._take_down = take_down
+    MINDER.add(remote._sock, remote)
+    remote.ready()
+    assert remote._sock not in MINDER._minded
+    may_end.set()
+    assert has_ended.wait(30)
+    remote.ready()
+    theirs.close()
 
 
 def test_reader_is_told_when_a_link_cannot_be_let_go_of(
