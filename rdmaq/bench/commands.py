@@ -180,6 +180,12 @@ def flat(decades: int | None, capacity: str, **common: Any) -> None:
     help="The two devices, far and near, by name.  [default: the first two that are active]",
 )
 @click.option(
+    "--one-cpu",
+    is_flag=True,
+    help="READs once more, with everything on one CPU: of a software device the kernel's workers, "
+    "too, which takes root and is undone afterwards.",
+)
+@click.option(
     "--count",
     type=click.IntRange(10, 1_000_000),
     help="Operations a round of the latencies.  [default: 300; quick: 50]",
@@ -198,6 +204,7 @@ def flat(decades: int | None, capacity: str, **common: Any) -> None:
 )
 def one_sided(
     devices: tuple[str, ...],
+    one_cpu: bool,
     count: int | None,
     bulk_count: int | None,
     chain_count: int | None,
@@ -212,6 +219,7 @@ def one_sided(
     quick = common["quick"]
     settings = {
         "devices": devices,
+        "one_cpu": one_cpu,
         "count": count or (50 if quick else 300),
         "bulk_count": bulk_count or (32 if quick else 200),
         "chain_count": chain_count or (8 if quick else 64),

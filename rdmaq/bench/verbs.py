@@ -12,6 +12,7 @@ import numpy as np
 
 from rdmaq.bench import perftest
 from rdmaq.bench.children import BenchError, Child
+from rdmaq.bench.one_cpu import OneCpu
 from rdmaq.bench.options import Place
 from rdmaq.bench.perftest import Side
 from rdmaq.bench.quiet import Unprobed
@@ -56,9 +57,9 @@ def _side(port: Port) -> Side | None:
 class Near:
     """The process that begins, and measures; the other side's process only answers."""
 
-    def __init__(self, stack: ExitStack, far: Side, near: Side) -> None:
+    def __init__(self, stack: ExitStack, far: Side, near: Side, one_cpu: OneCpu | None) -> None:
         self.watch = stack.enter_context(Unprobed())
-        self._far_side, self._near_side = far, near
+        self._far_side, self._near_side, self._one_cpu = far, near, one_cpu
         self.child = stack.enter_context(
             Child("rdmaq.bench.verbs_far", device=far.device, gid_index=far.gid_index)
         )
@@ -89,6 +90,12 @@ class Near:
             ("rate_c", "64 WRITEs of 8 B a post, loop in C", partial(stream, "c", small)),
             ("rate_python", "64 WRITEs of 8 B a post, Python", partial(stream, "python", small)),
         ]
+        if self._one_cpu is not None:  # READs again: nobody but who measures is at work for them
+            rows += [
+                (f"one_cpu_{key}", f"{title}, on one CPU", partial(self._on_one_cpu, run))
+                for key, title, run in rows
+                if key.startswith("read_")
+            ]
         return [Contender(key=key, title=title, run=run) for key, title, run in rows]
 
     def _lat(self, tool: str, count: int) -> Sample:
@@ -115,6 +122,11 @@ class Near:
     def _read(self, how: str, count: int) -> Sample:
         return {"p50_ns": _median(getattr(self._end, f"reads_in_{how}")(count))}
 
+    def _on_one_cpu(self, run: Callable[[], Sample]) -> Sample:
+        assert self._one_cpu is not None
+        with self._one_cpu.held():
+            return run()
+
     def _stream(self, how: str, what: dict[str, int]) -> Sample:
         elapsed_ns = getattr(self._end, f"stream_in_{how}")(**what)
         rate = what["count"] / elapsed_ns * 1e9
@@ -130,6 +142,7 @@ def prepare(
     _place: Place,
     *,
     devices: tuple[str, ...],
+    one_cpu: bool,
     count: int,
     bulk_count: int,
     chain_count: int,
@@ -137,12 +150,14 @@ def prepare(
     """Connects two processes by two devices.
 
     Raises:
-        BenchError: no perftest, or no two devices.
+        BenchError: no perftest, no two devices, or no say in where the kernel's workers run.
     """
     if missing := perftest.missing():
         raise BenchError(
             f"perftest is not complete here: {', '.join(missing)} are missing; "
             "apt-get install perftest, or run in the rig: rdmaq rig exec -- rdmaq bench verbs"
         )
-    near = Near(stack, *sides(devices))
+    far_side, near_side = sides(devices)
+    place = OneCpu((far_side.device, near_side.device)) if one_cpu else None
+    near = Near(stack, far_side, near_side, place)
     return near, near.contenders(count, bulk_count, chain_count)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import random
+import subprocess
+import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from rdmaq.bench import perftest
+from rdmaq.bench import one_cpu, perftest
 from rdmaq.bench.children import BenchError
 from rdmaq.bench.interval import median_interval
 from rdmaq.bench.options import Place
@@ -159,3 +162,64 @@ def test_missing_perftest_is_named_with_a_cure(
     told = rdmaq_error("bench", "verbs")
     assert "ib_read_lat" in told
     assert "apt-get install perftest" in told
+
+
+INFINITE = LATENCY.replace("7869.61", "inf")
+
+
+def test_perftest_that_found_no_clock_is_asked_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It printed `inf` in the rig, which made our ratio 0, and met."""
+    log = install(tmp_path, monkeypatch, INFINITE)
+    with pytest.raises(BenchError, match="measured nothing in 3 runs"):
+        perftest.latency("ib_read_lat", SERVER, CLIENT, size=8, iterations=5)
+    calls = [line for line in log.read_text().splitlines() if line.endswith("192.0.2.1")]
+    assert len(calls) == 3
+
+
+@pytest.mark.parametrize(
+    ("cpu", "said"), [(0, "1"), (5, "20"), (31, "80000000"), (40, "100,00000000")]
+)
+def test_cpu_is_said_in_the_kernels_groups(cpu: int, said: str) -> None:
+    assert one_cpu.mask(cpu) == said
+
+
+@pytest.fixture
+def software(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A system with a software device; the file that says where its workers may run."""
+    monkeypatch.setattr(one_cpu, "SYSFS", tmp_path)
+    parent = tmp_path / "class/infiniband/rxe0/parent"
+    workers = tmp_path / "devices/virtual/workqueue/cpumask"
+    for file, text in ((parent, "wire0\n"), (workers, "f\n")):
+        file.parent.mkdir(parents=True)
+        file.write_text(text)
+    return workers
+
+
+def test_one_cpu_holds_us_and_the_workers_and_lets_go_again(software: Path) -> None:
+    """Also when the measurement fails; what is started meanwhile is there, too."""
+    before = os.sched_getaffinity(0)
+
+    def look() -> None:
+        assert software.read_text() == one_cpu.mask(min(before))
+        words = [sys.executable, "-c", "import os; print(*os.sched_getaffinity(0))"]
+        assert subprocess.check_output(words, text=True).split() == [str(min(before))]
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), one_cpu.OneCpu(["rxe0"]).held():
+        look()
+    assert os.sched_getaffinity(0) == before
+    assert software.read_text() == "f\n"
+
+
+def test_one_cpu_of_adapters_leaves_the_kernels_workers_alone(software: Path) -> None:
+    with one_cpu.OneCpu(["mlx5_0", "mlx5_1"]).held():
+        assert software.read_text() == "f\n"
+        assert len(os.sched_getaffinity(0)) == 1
+
+
+def test_one_cpu_says_who_may_do_it(software: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    with pytest.raises(BenchError, match=r"as root .*--one-cpu"):
+        one_cpu.OneCpu(["rxe0"])
