@@ -21,6 +21,8 @@
 #define RQ_OP_FETCH_ADD 4
 #define RQ_OP_COMPARE_SWAP 5
 #define RQ_OP_RECEIVE 6 /* in struct rq_done only: what a peer's WRITE_WITH_IMM consumed */
+#define RQ_OP_PROBE 7 /* in struct rq_done only: rq_pair_probe's request, when it did not go well */
+#define RQ_OP_BIND 8  /* in struct rq_done only: what rq_pair_begin_bind had a place for */
 
 #define RQ_OP_FENCE 1     /* begins after all earlier READs and atomics of its pair are done */
 #define RQ_OP_SOLICITED 2 /* WRITE_WITH_IMM: wakes a peer that armed for solicited events */
@@ -88,11 +90,12 @@ struct rq_done {
 };
 
 struct rq_pair_stats {
-    uint64_t posted; /* requests; covers are not counted */
+    uint64_t posted; /* requests; covers and probes are not counted */
     uint64_t reported;
     uint64_t doorbells;
     uint64_t signalled;
-    uint64_t covers; /* requests of our own that confirm a chain torn by the provider */
+    uint64_t
+        covers; /* requests of our own: probes, and what confirms a chain torn by the provider */
     uint64_t receives_posted;
     uint64_t receives_completed;
     uint64_t receives_granted; /* by the peer, for our WRITE_WITH_IMM */
@@ -150,7 +153,7 @@ int rq_pair_post(struct rq_pair *pair, const struct rq_op *ops, uint32_t op_coun
 /* Where rq_pair_run puts its reports, and how it waits: set once, used by every run. */
 struct rq_run {
     struct rq_done *done;
-    uint64_t wait_ns; /* at most one slice, as in rq_cq_poll */
+    uint64_t wait_ns; /* for all of it: at most one slice, as in rq_cq_poll */
     uint32_t done_count_max;
     uint32_t wait_mode;
     uint32_t taken; /* out: how many were posted; as rq_pair_post's result, 0 for an error */
@@ -161,6 +164,15 @@ struct rq_run {
  * nothing was posted). What was posted and not reported is in flight as ever. */
 int rq_pair_run(struct rq_pair *pair, const struct rq_op *ops, uint32_t op_count,
                 struct rq_run *run);
+/* Asks the peer's device for nothing, by a signalled WRITE of no bytes, when nothing else is in
+ * flight that would tell whether it lives; needs the peer's leave to WRITE. 1: posted; 0: something
+ * is in flight. Of its end comes a report only if it is none of success. */
+int rq_pair_probe(struct rq_pair *pair);
+/* The next request is posted by somebody else, pyverbs say, with this wr_id and signalled: 1. 0: no
+ * room; -EIO as rq_pair_post. Nobody posts until rq_pair_end_bind, which says whether it was; it is
+ * reported as any. */
+int rq_pair_begin_bind(struct rq_pair *pair, uint64_t token, uint64_t *wr_id_out);
+void rq_pair_end_bind(struct rq_pair *pair, int was_posted);
 /* Posts receives without buffers, for the peer's WRITE_WITH_IMM. Returns how many were taken. */
 int rq_pair_post_receives(struct rq_pair *pair, uint32_t receive_count);
 /* The peer has so many more receives for us. Any thread; no credit, no post. */

@@ -124,11 +124,23 @@ static PyObject *run_slowly(PyObject *object, PyObject *requests, PyObject *time
     return PyObject_CallMethod(object, "_run_slowly", "(OO)", requests, timeout);
 }
 
+/* How long the first wait may be: a slice, or less where time is up before. No number: nothing, and
+ * whoever waits on says what is wrong with it. */
+static uint64_t first_wait_ns(PyObject *timeout) {
+    if (timeout == Py_None) return RQ_WAIT_SLICE_NS_MAX;
+    if (!PyFloat_Check(timeout) && !PyLong_Check(timeout)) return 0;
+    double seconds = PyFloat_AsDouble(timeout);
+    if (PyErr_Occurred()) PyErr_Clear(); /* more than a double holds */
+    if (!(seconds > 0)) return 0;
+    return seconds * 1e9 < RQ_WAIT_SLICE_NS_MAX ? (uint64_t)(seconds * 1e9) : RQ_WAIT_SLICE_NS_MAX;
+}
+
 /* By who has both turns. */
 static PyObject *run_inside(PyObject *object, PyObject *requests, PyObject *timeout,
                             const struct rq_op *ops, uint32_t op_count) {
     struct rq_py_poster *self = rq_py_poster_of(object);
     int count;
+    uint64_t wait_ns = self->run->wait_ns = first_wait_ns(timeout);
     Py_BEGIN_ALLOW_THREADS;
     count = rq_pair_run(self->pair, ops, op_count, self->run);
     Py_END_ALLOW_THREADS;
@@ -147,7 +159,8 @@ static PyObject *run_inside(PyObject *object, PyObject *requests, PyObject *time
     self->found = count > 0 ? (unsigned int)count : 0;
     PyObject *operation = go_on(object, requests, ops, op_count);
     if (operation == NULL) return NULL;
-    PyObject *result = PyObject_CallMethod(operation, "wait", "(O)", timeout);
+    PyObject *result =
+        PyObject_CallMethod(object, "_wait_on", "(OOK)", operation, timeout, wait_ns);
     Py_DECREF(operation);
     return result;
 }
@@ -192,6 +205,7 @@ static PyMethodDef poster_methods[] = {
     {"run", FAST(poster_run), METH_FASTCALL | METH_KEYWORDS, run_doc},
     {"look", rq_py_look, METH_O, look_doc},
     {"_accept", FAST(rq_py_accept), METH_FASTCALL, NULL},
+    {"_accept_bind", FAST(rq_py_accept_bind), METH_FASTCALL, NULL},
     {"_post_waiting", rq_py_post_waiting, METH_NOARGS, NULL},
     {"_settle", poster_settle, METH_O, NULL},
     {"_bind", poster_bind, METH_VARARGS, NULL},

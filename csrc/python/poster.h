@@ -60,6 +60,7 @@ int rq_py_settle(PyObject *object);
 /* Ends the turn to post; then posts what waits, if somebody would have meanwhile. */
 int rq_py_end_posting(PyObject *object);
 PyObject *rq_py_accept(PyObject *object, PyObject *const *args, Py_ssize_t count);
+PyObject *rq_py_accept_bind(PyObject *object, PyObject *const *args, Py_ssize_t count);
 PyObject *rq_py_look(PyObject *object, PyObject *wait_ns);
 PyObject *rq_py_post_waiting(PyObject *object, PyObject *none);
 

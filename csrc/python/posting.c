@@ -119,6 +119,53 @@ PyObject *rq_py_accept(PyObject *object, PyObject *const *args, Py_ssize_t arg_c
     return error != 0 ? NULL : PyLong_FromLong(result);
 }
 
+static int set_wr_id(PyObject *request, uint64_t wr_id) {
+    PyObject *number = PyLong_FromUnsignedLongLong(wr_id);
+    int error = number == NULL ? -1 : PyObject_SetAttrString(request, "wr_id", number);
+    Py_XDECREF(number);
+    return error;
+}
+
+/* pyverbs' post_send is no Python: no signal's handler comes between it and the counting. */
+static int bind_inside(struct rq_py_poster *self, PyObject *operation, PyObject *qp,
+                       PyObject *request) {
+    uint64_t wr_id = 0;
+    if (PyObject_Size(self->backlog) != 0) return -EBUSY;
+    if (rq_py_enlist(self, operation, NULL, 1, 1) != 0) return -ENOMEM;
+    int result = rq_pair_begin_bind(self->pair, self->taken, &wr_id);
+    if (result == 1) {
+        PyObject *none = NULL;
+        if (set_wr_id(request, wr_id) == 0)
+            none = PyObject_CallMethod(qp, "post_send", "(O)", request);
+        rq_pair_end_bind(self->pair, none != NULL);
+        Py_XDECREF(none);
+        if (none != NULL) return 1;
+    }
+    PyObject *kind, *value, *trace;
+    PyErr_Fetch(&kind, &value, &trace);
+    self->taken--;
+    self->posted--;
+    call_deque(self->in_flight, "pop", NULL);
+    PyErr_Restore(kind, value, trace);
+    return result == 0 ? -EBUSY : result;
+}
+
+/* _accept_bind(operation, qp, request): has pyverbs' qp post its signalled request among ours. 1,
+ * -errno, or what pyverbs raised; but for 1 nothing was posted. */
+PyObject *rq_py_accept_bind(PyObject *object, PyObject *const *args, Py_ssize_t arg_count) {
+    struct rq_py_poster *self = rq_py_poster_of(object);
+    if (arg_count != 3) return PyErr_Format(PyExc_TypeError, "_accept_bind() takes three");
+    if (self->pair == NULL || self->is_closed) return PyLong_FromLong(-ESHUTDOWN);
+    if (!rq_py_begin(&self->posting)) return PyLong_FromLong(-EBUSY);
+    int result = bind_inside(self, args[0], args[1], args[2]);
+    int error = PyErr_Occurred() ? -1 : 0;
+    if (error != 0)
+        rq_py_end(&self->posting);
+    else
+        error = rq_py_end_posting(object);
+    return error != 0 ? NULL : PyLong_FromLong(result);
+}
+
 /* ---- what waits ---------------------------------------------------------------------------- */
 
 static int post_first_waiting(PyObject *object, int *is_over) {

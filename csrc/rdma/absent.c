@@ -69,6 +69,19 @@ int rq_pair_run(struct rq_pair *pair, const struct rq_op *ops, uint32_t op_count
     return -ENOSYS;
 }
 
+int rq_pair_probe(struct rq_pair *pair) {
+    (void)pair;
+    return -ENOSYS;
+}
+
+int rq_pair_begin_bind(struct rq_pair *pair, uint64_t token, uint64_t *wr_id_out) {
+    (void)pair, (void)token;
+    *wr_id_out = 0;
+    return -ENOSYS;
+}
+
+void rq_pair_end_bind(struct rq_pair *pair, int was_posted) { (void)pair, (void)was_posted; }
+
 int rq_pair_post_receives(struct rq_pair *pair, uint32_t receive_count) {
     (void)pair, (void)receive_count;
     return -ENOSYS;

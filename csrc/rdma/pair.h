@@ -133,6 +133,17 @@ int rq_cq_fetch(struct rq_cq *cq);
 uint32_t rq_pair_report_until(struct rq_pair *pair, uint64_t until, uint32_t outcome,
                               struct rq_done *done, uint32_t done_count_max);
 
+/* By the poster, before it posts: never more than the queue holds lies beyond what was seen. Pairs
+ * with the release store in poll_hot.c: the slots were read before they are ours. */
+static inline uint64_t rq_pair_see_reported(struct rq_pair *pair) {
+    pair->reported_seen = atomic_load_explicit(&pair->reported, memory_order_acquire);
+    return pair->reported_seen;
+}
+
+/* aside.c: posts a signalled request of no bytes, for which one slot is kept; 0, or -errno. By the
+ * poster. */
+int rq_pair_post_nothing(struct rq_pair *pair, uint64_t number, uint8_t slot_opcode, int wr_opcode);
+
 /* cq.c: when it was freed and its last pair is. */
 void rq_cq_really_free(struct rq_cq *cq);
 

@@ -19,12 +19,15 @@ uint32_t rq_pair_report_until(struct rq_pair *pair, uint64_t until, uint32_t out
     uint32_t count = 0;
     uint64_t at = atomic_load_explicit(&pair->reported, memory_order_relaxed);
     while (at != until) {
-        if (pair->slots[at & pair->slot_mask].opcode == RQ_OP_COVER) {
-            rq_tally(&pair->covers_reported, 1);
+        uint8_t opcode = pair->slots[at & pair->slot_mask].opcode;
+        int is_silent =
+            opcode == RQ_OP_COVER || (opcode == RQ_OP_PROBE && outcome == RQ_OUTCOME_OK);
+        if (!is_silent && count == done_count_max) break;
+        if (is_silent || opcode == RQ_OP_PROBE) rq_tally(&pair->covers_reported, 1);
+        if (is_silent) {
             at++;
             continue;
         }
-        if (count == done_count_max) break;
         report(pair, at++, &done[count]);
         done[count++].outcome = (uint8_t)outcome;
     }

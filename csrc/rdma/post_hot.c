@@ -83,9 +83,7 @@ static inline int fill(struct rq_pair *pair, const struct rq_op *op, uint64_t nu
 static inline uint32_t room(struct rq_pair *pair, uint64_t posted, uint32_t wanted) {
     uint64_t used = posted - pair->reported_seen;
     if (pair->send_count_max - used < wanted) {
-        /* Pairs with the release store in poll_hot.c: the slots were read before they are ours. */
-        pair->reported_seen = atomic_load_explicit(&pair->reported, memory_order_acquire);
-        used = posted - pair->reported_seen;
+        used = posted - rq_pair_see_reported(pair);
     }
     if (RQ_WRONG(SLOT_FREED_EARLY)) used /= 2;
     uint64_t most = pair->send_count_max + (RQ_WRONG(CREDIT_OFF_BY_ONE) ? 1u : 0u);

@@ -1,36 +1,15 @@
 /*
  * The provider refused a request in the middle of a chain. Those before it are posted, those from
  * it on are not. When the last one posted is unsignalled, nothing would ever confirm it: a request
- * of our own, a signalled WRITE of no bytes (IBTA volume 1, C9-88: its address and key are not
- * looked at), covers it.
+ * of our own, a signalled one of no bytes (aside.c), covers it.
  */
 #include "rdma/pair.h"
 
-static int cover(struct rq_pair *pair, uint64_t number) {
-    uint32_t index = (uint32_t)number & pair->slot_mask;
-    struct ibv_send_wr *request = &pair->requests[index], *next = request->next, *refused = NULL;
-    uint64_t reported = atomic_load_explicit(&pair->reported, memory_order_acquire);
-    if (number - reported > pair->send_count_max)
-        return -ENOMEM; /* an earlier cover has the slot */
-    request->wr_id = rq_wr_id(RQ_WR_SEND, pair->index, number);
-    request->opcode = IBV_WR_RDMA_WRITE;
-    request->send_flags = IBV_SEND_SIGNALED;
-    request->num_sge = 0;
-    request->wr.rdma.remote_addr = 0;
-    request->wr.rdma.rkey = 0;
-    request->next = NULL;
-    pair->slots[index] = (struct rq_slot){.opcode = RQ_OP_COVER, .is_signalled = 1};
-    atomic_store_explicit(&pair->posted, number + 1, memory_order_release);
-    rq_tally(&pair->doorbells, 1);
-    int error = ibv_post_send(pair->qp, request, &refused);
-    request->next = next;
-    if (error != 0) {
-        atomic_store_explicit(&pair->posted, number, memory_order_release);
-        return -error;
-    }
-    rq_tally(&pair->signalled, 1);
-    rq_tally(&pair->covers, 1);
-    return 0;
+/* Of the kind that it covers: the peer may allow READs alone. */
+static int cover(struct rq_pair *pair, uint64_t number, uint8_t covered_opcode) {
+    int is_write = covered_opcode == RQ_OP_WRITE || covered_opcode == RQ_OP_WRITE_WITH_IMM;
+    return rq_pair_post_nothing(pair, number, RQ_OP_COVER,
+                                is_write ? IBV_WR_RDMA_WRITE : IBV_WR_RDMA_READ);
 }
 
 /* Which request of the chain was refused: its distance from the first. `count`: none that we know,
@@ -61,7 +40,8 @@ int rq_pair_settle_torn(struct rq_pair *pair, uint64_t first, uint32_t count,
     atomic_store_explicit(&pair->posted, first + taken, memory_order_release);
     if (taken == 0) return -error;
     const struct rq_slot *last = &pair->slots[(first + taken - 1) & pair->slot_mask];
-    if (!last->is_signalled && !RQ_WRONG(COVER_FORGOTTEN) && cover(pair, first + taken) != 0)
+    if (!last->is_signalled && !RQ_WRONG(COVER_FORGOTTEN) &&
+        cover(pair, first + taken, last->opcode) != 0)
         pair->is_broken = 1;
     return (int)taken;
 }

@@ -90,13 +90,19 @@ int rq_cq_wait(struct rq_cq *cq, struct rq_done *done, uint32_t done_count_max, 
     return count != 0 ? count : sleep_once(cq, done, done_count_max, until_ticks);
 }
 
+/* The clock is read only where one wait may not be all. */
 static int take_all(struct rq_cq *cq, struct rq_run *run) {
     uint32_t count = 0;
+    uint64_t wait_ns = run->wait_ns, until_ticks = 0;
+    if (run->taken > 1) until_ticks = rq_now_ticks() + rq_ns_ticks(wait_ns);
     while (count < run->taken && count < run->done_count_max) {
-        int found = rq_cq_wait(cq, run->done + count, run->done_count_max - count, run->wait_mode,
-                               run->wait_ns);
+        int found =
+            rq_cq_wait(cq, run->done + count, run->done_count_max - count, run->wait_mode, wait_ns);
         if (found <= 0) break; /* an error comes again at the next poll */
         count += (uint32_t)found;
+        if (count >= run->taken) break;
+        uint64_t now_ticks = rq_now_ticks();
+        wait_ns = now_ticks < until_ticks ? rq_clock_ticks_to_ns(until_ticks - now_ticks) : 0;
     }
     return (int)count;
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -31,6 +31,18 @@ def refusals(what: str, cures: dict[int, str], kind: type[RdmaqError]) -> Iterat
         else:
             cause = str(error)
         raise kind(f"{what}: {cause}; {cures.get(code, cures[0])}") from error
+
+
+def take_all(*steps: Callable[[], object]) -> None:
+    """Takes each step of an end, though one before it failed; then raises the first failure."""
+    failures = []
+    for step in steps:
+        try:
+            step()
+        except BaseException as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
 
 
 def keep_for_ever(*pyverbs_objects: Any) -> None:

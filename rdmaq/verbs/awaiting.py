@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,14 @@ class Awaiting:
                 future.get_loop().call_soon_threadsafe(self._give, future, receive, receives)
             except RuntimeError:  # its loop was closed
                 receives.appendleft(receive)
+
+    def refuse_receivers(self, error: Callable[[], Exception]) -> None:
+        """Tells those who await receives that none will come."""
+        while self._receivers:
+            future = self._receivers.popleft()
+            self._pair.awaited_count -= 1
+            with suppress(RuntimeError):  # its loop was closed: nobody awaits it any more
+                future.get_loop().call_soon_threadsafe(_refuse, future, error())
 
     def stop(self) -> None:
         """Lets go of the loop; whoever awaits a receive learns that none will come."""

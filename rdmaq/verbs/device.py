@@ -9,7 +9,7 @@ from typing import Any
 from rdmaq._handle import Handle
 from rdmaq.errors import DeviceNotFound
 from rdmaq.verbs import pointers
-from rdmaq.verbs._calls import keep_for_ever, refusals
+from rdmaq.verbs._calls import keep_for_ever, refusals, take_all
 from rdmaq.verbs.choice import choose
 from rdmaq.verbs.constants import MTU_BYTES, PORT_ACTIVE
 from rdmaq.verbs.devices import Door, Port, ports
@@ -139,8 +139,7 @@ class Device(Handle):
         """Closes its domains, with all in them, then the device. Idempotent."""
         if self.closed:
             return
-        for domain in tuple(self._domains):
-            domain.close()
+        take_all(*(domain.close for domain in self._domains))
         self._is_closed = True
         self.events.close()
         with refusals(f"cannot close {self.port.device}", _CURES, DeviceNotFound):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from rdmaq._handle import Handle
 from rdmaq.errors import DeviceNotFound, PairError
 from rdmaq.verbs import pointers
-from rdmaq.verbs._calls import keep_for_ever, refusals
+from rdmaq.verbs._calls import keep_for_ever, refusals, take_all
 from rdmaq.verbs.constants import Access
 from rdmaq.verbs.library import load
 from rdmaq.verbs.memory import Memory
@@ -124,10 +124,10 @@ class Domain(Handle):
         """
         if self.closed:
             return
-        for pair in self.pairs():
-            pair.close()
-        for memory in tuple(self._memories):
-            memory.close()
+        take_all(
+            *(pair.close for pair in self.pairs()),
+            *(memory.close for memory in tuple(self._memories)),
+        )
         self._is_closed = True
         with refusals("cannot close a domain", _CURES, DeviceNotFound):
             self._pd.close()

@@ -121,8 +121,11 @@ class Events:
         self._context = None
 
     def _take(self) -> DeviceEvent | None:
+        context = self._context
+        if context is None:  # another thread has closed the device meanwhile
+            return None
         try:
-            event = self._context.get_async_event()
+            event = context.get_async_event()
         except load().pyverbs_error.PyverbsError:
             return None
         try:

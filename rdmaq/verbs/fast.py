@@ -38,6 +38,7 @@ class PostedPair(Reports):
         request_bytes_max: the port's largest message; longer operations go as several requests.
         explain: makes the error for what failed.
         wait_mode: RQ_WAIT_*: how a thread waits.
+        domain: whose memory alone may be named; None: nobody looks.
 
     Attributes:
         reported: how many requests have ended so far, well or not.
@@ -46,7 +47,7 @@ class PostedPair(Reports):
         PairError: the numbers cannot be right.
     """
 
-    __slots__ = ("_piece_bytes_max", "_run")
+    __slots__ = ("_domain", "_piece_bytes_max", "_run")
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class PostedPair(Reports):
         request_bytes_max: int,
         explain: Explain,
         wait_mode: int = lib.RQ_WAIT_AUTO,
+        domain: Any = None,
     ) -> None:
         piece_bytes_max = min(request_bytes_max, lib.RQ_REQUEST_BYTES_MAX)
         setup = ffi.new(
@@ -78,6 +80,7 @@ class PostedPair(Reports):
         handle = ffi.gc(out[0], lib.rq_pair_free)
         super().__init__(queue, handle, explain, wait_mode)
         self._piece_bytes_max = piece_bytes_max
+        self._domain = domain
         self._run = ffi.new(
             "struct rq_run *", (self._done, SLICE_NS, DONE_COUNT_MAX, wait_mode, 0, 0)
         )
@@ -101,9 +104,10 @@ class PostedPair(Reports):
             check: refuse what does not fit before it is posted; False lets the device refuse.
 
         Raises:
-            PairError: the two do not fit together, or the pair is broken; nothing was posted.
+            PairError: the two do not fit together, `local` is of another domain, or the pair is
+                broken; nothing was posted.
             ConcurrentUse: another thread is posting.
-            ClosedError: the pair was closed.
+            ClosedError: the pair or `local` was closed.
         """
         return self._one(requests.WRITE, local, remote, int(fence), check)
 
@@ -182,6 +186,12 @@ class PostedPair(Reports):
         """Of `run`: something is in flight, or another thread posts."""
         self.post(requests).wait(timeout)
 
+    def _wait_on(self, operation: Operation, timeout: float | None, waited_ns: int) -> None:
+        """Of `run`: it has waited for so long, and not all is done well."""
+        if self.reported < operation._end:
+            self.wait_until(operation._end, timeout, waited_ns / 1e9)
+        operation.wait(0)
+
     def _refuse(self, code: int) -> NoReturn:
         """Of `run`: it posted nothing."""
         raise self._refusal(code)
@@ -191,12 +201,25 @@ class PostedPair(Reports):
         try:
             if check:
                 requests.check_places(shape.opcode, local, remote)
+                if self._domain is not None and local.domain is not self._domain:
+                    raise requests.foreign(local)
             requests.check_words(shape)
             return requests.pack(
                 shape, local, remote, piece_bytes_max=self._piece_bytes_max, token=self._taken
             )
         except AttributeError as error:
             raise requests.no_places(local, remote) from error
+
+    def post_bind(self, qp: Any, request: Any, keep: Any) -> Operation:
+        """Has pyverbs' `qp` post its own signalled request, and reports of it as of ours.
+
+        Raises: as `write`, and what pyverbs raises; nothing was posted.
+        """
+        operation = Operation(self, 0, keep)
+        code = self._accept_bind(operation, qp, request)
+        if code < 0:
+            raise self._refusal(code)
+        return operation
 
     def post_packed(self, packed: bytes, keep: Any) -> Operation:
         """Posts what `pack` made."""
@@ -207,8 +230,9 @@ class PostedPair(Reports):
     def _one(self, opcode: int, local: Local, remote: Remote, flags: int, check: bool) -> Operation:
         """The way of WRITEs and READs: one request, no object more than the Operation."""
         try:
-            length = local.length
-            if (check and length > remote.length) or length > self._piece_bytes_max:
+            length, domain = local.length, self._domain
+            is_wrong = length > remote.length or (domain and local.domain is not domain)
+            if (check and is_wrong) or length > self._piece_bytes_max:
                 shape = Shape(opcode, flags)
                 return self.post_packed(self.pack(shape, local, remote, check=check), local)
             packed = _pack(
@@ -244,9 +268,10 @@ class PostedPair(Reports):
         """What was never posted ends with this error, after everything that was."""
         if code == -errno.ECANCELED:  # the pair failed: as if the device had flushed it
             packed, first = self._backlog[0]
-            error: RdmaqError = self._flushed(PACKED.unpack_from(packed, first * PACKED.size))
+            request = PACKED.unpack_from(packed, first * PACKED.size)
+            error: RdmaqError = self._probe_error or self._flushed(request)
         elif code == -errno.ESHUTDOWN:
-            error = ClosedError(
+            error = self._lost or ClosedError(
                 "this pair was closed before the operation was posted; make a new one"
             )
         else:
@@ -290,6 +315,16 @@ class PostedPair(Reports):
         self._settle(self._found)  # of a call that was interrupted
         self._drop_backlog(-errno.ESHUTDOWN)
         self._finish()
+
+    def give_up(self, error: RdmaqError) -> None:
+        """Ends all as unknown, though the queue pair is there: its device tells no end any more.
+
+        By whoever waits. Later calls raise `error`; the pair is still to be closed.
+        """
+        if not self._is_closed:
+            self._lost = error
+            self.close()
+            self.abandon()
 
     def lend(self) -> Any:
         """Hands the `struct rq_pair` to C code that posts and polls from now on, and nobody else.

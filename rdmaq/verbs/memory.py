@@ -114,6 +114,11 @@ class MemoryPart:
         """The key by which our own NIC knows it."""
         return self.memory.lkey
 
+    @property
+    def domain(self) -> Domain:
+        """Within which the key is valid."""
+        return self.memory.domain
+
     def __getitem__(self, part: slice) -> MemoryPart:
         """A part of the part."""
         start, length = _bounds(part, self.length)
@@ -131,7 +136,7 @@ class Memory(Handle):
         buffer: the object that was registered.
         address: where it begins in this process.
         length: bytes.
-        lkey: the key for our own operations.
+        lkey: the key for our own operations, gone once it is closed.
         rkey: the key for the peer's.
         access: what the NIC may do, LOCAL_WRITE included where it may.
     """
@@ -207,6 +212,7 @@ class Memory(Handle):
                 "wait for them, or close the queue pair first"
             )
         self._is_closed = True
+        del self.lkey  # an operation that still names it finds no key, and never gets to the NIC
         if self._mr is not None:
             with refusals("cannot deregister memory", {0: "close its domain"}, RegistrationError):
                 self._mr.close()

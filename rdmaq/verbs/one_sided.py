@@ -4,10 +4,30 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from rdmaq.errors import PairError
+
 if TYPE_CHECKING:
     from rdmaq.verbs.fast import PostedPair
     from rdmaq.verbs.operation import Operation, Receive
+    from rdmaq.verbs.pair import Pair
     from rdmaq.verbs.requests import Batch, Local, Remote, Requests
+
+
+class NotConnected:
+    """Stands for the operations of a pair that has no peer (yet, or any more)."""
+
+    def __init__(self, pair: Pair) -> None:
+        self._pair = pair
+
+    def __getattr__(self, name: str) -> Any:
+        self._pair._check_open()
+        raise PairError(
+            f"{self._pair.facts} cannot {name}: it has no peer; call connect(peer's address) first"
+        )
+
+    def run(self, *_: Any, **__: Any) -> None:
+        """Refuses when it is called, not when it is looked up."""
+        self.__getattr__("run")
 
 
 class OneSided:
@@ -38,9 +58,10 @@ class OneSided:
                 which end the pair for it.
 
         Raises:
-            PairError: not connected, broken, or the two do not fit together; nothing was posted.
+            PairError: not connected, broken, the two do not fit together, or `local` is of another
+                domain; nothing was posted.
             ConcurrentUse: another thread is posting.
-            ClosedError: the pair was closed.
+            ClosedError: the pair or `local` was closed.
         """
         return self._traffic.write(local, remote, fence=fence, check=check)
 
@@ -111,8 +132,15 @@ class OneSided:
     def receive(self, timeout: float | None = None) -> Receive | None:
         """The next WRITE_WITH_IMM of the peer's; None after `timeout` seconds.
 
+        Nobody asks meanwhile whether the peer lives: give a time-out where it may be gone.
+
         It used up one of the `receive_depth` receives: `post_receives(1)`, and tell the peer, which
         calls `grant(1)`.
+
+        Raises:
+            OperationFailed: the pair has failed: none will come.
+            ConcurrentUse: another thread waits on this pair, or an event loop does.
+            ClosedError: the pair was closed.
         """
         return self._traffic.receive(timeout)
 

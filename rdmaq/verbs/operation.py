@@ -42,7 +42,7 @@ class Operation:
 
         Args:
             timeout: seconds; None: as long as it takes, which the pair's timers bound, but for what
-                waits for the peer's receives: nothing bounds that but the peer.
+                waits for the receives of a peer that lives: nothing bounds that but the peer.
 
         Raises:
             OperationFailed: the first of its requests that was not carried out, and why.

@@ -5,19 +5,19 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rdmaq._handle import Handle
 from rdmaq.errors import OperationFailed, PairError
-from rdmaq.verbs import attributes, failure, fast, pointers, states
-from rdmaq.verbs._calls import keep_for_ever, refusals
+from rdmaq.verbs import attributes, failure, fast, pair_end, pointers, states
+from rdmaq.verbs._calls import keep_for_ever, refusals, take_all
 from rdmaq.verbs.address import PairAddress
 from rdmaq.verbs.attributes import PairAttributes
 from rdmaq.verbs.constants import QP_TYPE_RC, Access, QpState
 from rdmaq.verbs.events import summary
 from rdmaq.verbs.library import load
-from rdmaq.verbs.one_sided import OneSided
+from rdmaq.verbs.one_sided import NotConnected, OneSided
 from rdmaq.verbs.pair_cures import CONNECT_CURES, MAKE_CURES
 from rdmaq.verbs.queue import CompletionQueue
 from rdmaq.verbs.settings import WAIT_MODES, PairSettings
@@ -29,24 +29,6 @@ if TYPE_CHECKING:
     from rdmaq.verbs.memory import Memory, MemoryPart
 
 _PSN_BITS = 24
-FLUSH_SECONDS_MAX = 5.0  # a device flushes in microseconds; rxe under load in tenths of a second
-
-
-class _NotConnected:
-    """Stands for the operations of a pair that has no peer (yet, or any more)."""
-
-    def __init__(self, pair: Pair) -> None:
-        self._pair = pair
-
-    def __getattr__(self, name: str) -> Any:
-        self._pair._check_open()
-        raise PairError(
-            f"{self._pair.facts} cannot {name}: it has no peer; call connect(peer's address) first"
-        )
-
-    def run(self, *_: Any, **__: Any) -> None:
-        """Refuses when it is called, not when it is looked up."""
-        self.__getattr__("run")
 
 
 class Pair(OneSided, Handle):
@@ -81,7 +63,7 @@ class Pair(OneSided, Handle):
         self._queue: CompletionQueue | None = None
         self._counted: fast.Queue | None = None
         self._posted: fast.PostedPair | None = None
-        self._set_traffic(_NotConnected(self))
+        self._set_traffic(NotConnected(self))
         self._first_failure = ""
         self._stalled = ""
         self._windows: set[Window] = set()
@@ -155,9 +137,12 @@ class Pair(OneSided, Handle):
             request_bytes_max=device.limits.message_bytes_max,
             explain=self._explain,
             wait_mode=WAIT_MODES[settings.wait],
+            domain=self.domain,
         )
         self._posted.watchdog = Watchdog(
-            max(settings.stall_seconds, 2 * settings.failure_seconds_max), self._end_stalled
+            max(settings.stall_seconds, 2 * settings.failure_seconds_max),
+            self._end_stalled,
+            self._gone,
         )
         # Before the peer can send: it is told of them by our address.
         if not self._is_lent:
@@ -240,29 +225,34 @@ class Pair(OneSided, Handle):
     def window(self, part: Memory | MemoryPart, access: Access) -> Window:
         """Opens registered memory to this pair's peer, and to nobody else, until it is closed.
 
-        Nothing else may be under way on this pair, and no other thread may wait on it.
+        Operations may be in flight meanwhile, but none that wait for the peer's receives; what the
+        peer tells meanwhile is kept for `receive`.
 
         Args:
             part: memory of this pair's domain, registered with `Access.WINDOWS`, or a part of it.
             access: REMOTE_READ, REMOTE_WRITE and REMOTE_ATOMIC, or some of these.
 
         Raises:
-            PairError: it is not connected, busy, or the device refused.
+            PairError: it is not connected, or the device refused.
+            ConcurrentUse: another thread, or an event loop, does not let go of the pair.
             RegistrationError: no such memory or access, or the device has no windows.
             ClosedError: the pair or the memory was closed.
         """
-        self._idle("open a window")
-        assert self._queue is not None
-        made = Window(self, self._queue.cq, self._qp, part, access)
+        made = Window(self, self._connected("open a window"), self._qp, part, access)
         self._windows.add(made)
         return made
 
-    def _idle(self, does: str) -> fast.PostedPair:
+    def _connected(self, does: str) -> fast.PostedPair:
         self._check_open()
-        if self.remote is None or self._posted is None or self._posted.outstanding:
-            cause = "it is not connected, or operations are in flight"
-            raise PairError(f"{self.facts} cannot {does} now: {cause}; connect it, and wait")
+        if self.remote is None or self._posted is None:
+            raise PairError(f"{self.facts} cannot {does} now: it has no peer; connect it")
         return self._posted
+
+    def _idle(self, does: str) -> fast.PostedPair:
+        posted = self._connected(does)
+        if posted.outstanding:
+            raise PairError(f"{self.facts} cannot {does} now: operations are in flight; wait")
+        return posted
 
     def windows(self) -> list[Window]:
         """Those that are open."""
@@ -339,11 +329,16 @@ class Pair(OneSided, Handle):
             text, status=status, vendor_error=vendor_error, opcode=opcode, token=token
         )
 
-    def _end_stalled(self) -> None:
+    def _end_stalled(self) -> PairError:
         """The watchdog's: what is in flight is flushed, and its errors say why."""
         self._stalled = "nothing in flight had completed for so long that the device stands still"
-        with suppress(PairError), refusals("", {0: ""}, PairError):
-            states.to_err(self._qp)
+        pair_end.to_error(self._qp)
+        return pair_end.stands_still(self.facts)
+
+    def _gone(self) -> PairError | None:
+        """The watchdog's: what is lost with the device."""
+        device = self.domain.device
+        return pair_end.gone(self.facts, device) if device.is_gone else None
 
     def uses(self, memory: Memory) -> bool:
         """Whether an operation in flight may still touch that memory."""
@@ -365,27 +360,24 @@ class Pair(OneSided, Handle):
         if self._posted is not None:
             self._posted.check_close()
         self._is_closed = True
-        self._destroy()
-        self.domain.discard(self)
+        take_all(self._destroy, partial(self.domain.discard, self))
 
     def _destroy(self) -> None:
-        posted, qp = self._posted, self._qp
-        self._set_traffic(_NotConnected(self))  # what comes from now on is told that it is closed
-        for window in self.windows():  # before their pair, or rxe stands still for a while
-            window.close()
+        """Each step is taken though one before it failed: nobody comes back for it."""
+        posted, queue, qp = self._posted, self._queue, self._qp
+        self._set_traffic(NotConnected(self))  # what comes from now on is told that it is closed
+        steps: list[Callable[[], object]] = [window.close for window in self.windows()]
         if posted is not None:
-            posted.close()
-            with suppress(PairError), refusals("", {0: ""}, PairError):
-                states.to_err(qp)  # a device that is gone has flushed by itself
-            posted.drain(FLUSH_SECONDS_MAX)
-        if qp is not None:
-            with refusals("cannot close a queue pair", {0: "see the kernel's log"}, PairError):
-                qp.close()
+            steps.append(partial(pair_end.flush, posted, qp, self.domain.device))
+        if qp is not None:  # behind its windows, or rxe stands still for a while
+            steps.append(partial(pair_end.destroy, qp))
         if posted is not None:
-            posted.abandon()  # nothing can complete any more
-        if self._queue is not None:
-            self._queue.close()
-        self._posted = self._counted = self._qp = None
+            # Nothing can complete any more; or it is in its error state for ever, and nobody polls.
+            steps.append(posted.abandon)
+        if queue is not None:
+            steps.append(queue.close)
+        take_all(*steps)
+        self._posted = self._counted = self._queue = self._qp = None
 
     def _forget(self) -> None:
         if self._posted is not None and self._counted is not None:

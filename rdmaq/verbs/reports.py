@@ -92,8 +92,9 @@ class Reports(Poster):
     """
 
     __slots__ = (
-        "_awaiting", "_backlog", "_done", "_explain", "_handle", "_in_flight", "_is_lent", "_queue",
-        "_receives", "_settled", "_wait_mode", "watchdog",
+        "_are_flushed", "_awaiting", "_backlog", "_done", "_explain", "_handle", "_in_flight",
+        "_is_lent", "_lost", "_probe_error", "_queue", "_receives", "_settled", "_wait_mode",
+        "watchdog",
     )  # fmt: skip
 
     def __init__(self, queue: Queue, handle: Any, explain: Explain, wait_mode: int) -> None:
@@ -104,6 +105,9 @@ class Reports(Poster):
         self._done = ffi.new("struct rq_done[]", DONE_COUNT_MAX)
         self._settled = 0  # of those found
         self._is_lent = False  # C posts and polls: its reports are not ours
+        self._are_flushed = False  # receives: the pair is in its error state
+        self._lost: RdmaqError | None = None  # its device tells nothing any more, and why
+        self._probe_error: OperationFailed | None = None  # the peer that grants nothing is gone
         self._in_flight: deque[Operation] = deque()
         self._backlog: deque[tuple[bytes, int]] = deque()
         self._receives: deque[Receive] = deque()
@@ -136,6 +140,15 @@ class Reports(Poster):
                 self._settled += 1
                 if done.outcome == lib.RQ_OUTCOME_OK:
                     self._receives.append(receive)
+                else:
+                    self._are_flushed = True
+                continue
+            if done.opcode == lib.RQ_OP_PROBE:
+                if self._probe_error is None and not self._is_closed:
+                    error = self._failure(done)
+                    self._probe_error = error
+                self._has_failed = 1
+                self._settled += 1
                 continue
             if done.outcome != lib.RQ_OUTCOME_OK:
                 # Those before it are done; another thread may append behind it meanwhile.
@@ -147,10 +160,16 @@ class Reports(Poster):
                 self._has_failed = 1
             self.reported += 1
             self._settled += 1
+        # Receives are flushed when the pair is in its error state, of which nothing else may tell.
+        # What is in flight says why, and is waited for.
+        if self._are_flushed and self.reported == self._posted:
+            self._has_failed = 1
         self._found = self._settled = 0
         self._special_seen = special
         self._finish()
         self._awaiting.deliver(self._receives)
+        if self._has_failed and not self._is_closed:
+            self._awaiting.refuse_receivers(self._no_receive)
 
     def _failure(self, done: Any) -> OperationFailed:
         return self._explain(
@@ -174,11 +193,26 @@ class Reports(Poster):
             is_unknown=False,
         )
 
-    def wait_until(self, operation_end: int, timeout: float | None) -> None:
+    def _no_receive(self) -> OperationFailed:
+        """The error of who waits for a receive: none will come."""
+        return self._explain(
+            opcode="RECEIVE",
+            length_bytes=0,
+            status=Status.WR_FLUSH_ERR,
+            vendor_error=0,
+            token=0,
+            is_unknown=False,
+        )
+
+    def wait_until(
+        self, operation_end: int, timeout: float | None, waited_seconds: float = 0.0
+    ) -> None:
         """Waits until so many requests have ended; see `Operation.wait`."""
         if self._awaiting.is_awaited():
             raise second_thread("waits in an event loop")
         deadline = _deadline_of(timeout)
+        if deadline is not None:
+            deadline -= waited_seconds
         wait_ns = SLICE_NS
         while self.reported < operation_end:
             if deadline is not None:
@@ -253,7 +287,9 @@ class Reports(Poster):
 
         Its receive is consumed: `post_receives(1)` and tell the peer, so that it can go on.
 
-        Raises: ConcurrentUse, ClosedError, PairError as `Operation.wait`.
+        Raises:
+            OperationFailed: the pair is in its error state: none will come.
+            ConcurrentUse, ClosedError, PairError: as `Operation.wait`.
         """
         deadline = _deadline_of(timeout)
         wait_ns = 0
@@ -261,10 +297,14 @@ class Reports(Poster):
             if self._awaiting.is_awaited():
                 raise second_thread("waits in an event loop")
             code = self.look(wait_ns)
-            if code < 0:
-                raise self._refusal(code)
             if self._receives:
                 break
+            if code < 0:
+                raise self._refusal(code)
+            if code == 0 and self._has_failed:
+                raise self._no_receive()
+            if code == 0 and self.watchdog is not None:
+                self.watchdog.look(self)
             wait_ns = SLICE_NS if deadline is None else _slice_until(deadline)
             if wait_ns == 0:
                 return None
@@ -278,11 +318,19 @@ class Reports(Poster):
                 raise self._refusal(code)
         if self._receives:
             return self._receives.popleft()
+        if self._has_failed:
+            raise self._no_receive()
         return await self._awaiting.future_of_receive()
 
-    def closed_error(self) -> ClosedError:
+    def give_up(self, error: RdmaqError) -> None:
+        """See `PostedPair`."""
+        raise NotImplementedError
+
+    def closed_error(self) -> RdmaqError:
         """What to raise when it is used after its end."""
-        return ClosedError("this pair was closed: it cannot be used any more; make a new one")
+        return self._lost or ClosedError(
+            "this pair was closed: it cannot be used any more; make a new one"
+        )
 
     def _refusal(self, code: int) -> RdmaqError:
         if code == -errno.EBUSY:
@@ -306,7 +354,10 @@ def _deadline_of(timeout: float | None) -> float | None:
         raise PairError(
             f"timeout={timeout!r} is no time: use seconds, or None to wait as long as it takes"
         )
-    return time.monotonic() + timeout
+    try:
+        return time.monotonic() + timeout
+    except OverflowError:  # an integer that no float holds
+        return float("inf")
 
 
 def _slice_until(deadline: float) -> int:

@@ -12,6 +12,7 @@ from rdmaq._fast import address_of, ffi, lib
 from rdmaq.errors import PairError
 
 if TYPE_CHECKING:
+    from rdmaq.errors import RdmaqError
     from rdmaq.verbs.fast import PostedPair
     from rdmaq.verbs.operation import Operation
 
@@ -47,6 +48,8 @@ OPCODE_NAMES = {
     FETCH_ADD: "FETCH_ADD",
     COMPARE_SWAP: "COMPARE_SWAP",
     lib.RQ_OP_RECEIVE: "RECEIVE",
+    lib.RQ_OP_PROBE: "WRITE_WITH_IMM",  # what waits for the peer's receive, and asks if it lives
+    lib.RQ_OP_BIND: "BIND_MW",
 }
 #: Requests that may wait in a backlog; whoever posts more must wait for some of them.
 BACKLOG_MAX = 1 << 16
@@ -69,6 +72,10 @@ class Local(Protocol):
     @property
     def lkey(self) -> int:
         """The key by which our own NIC knows it."""
+
+    @property
+    def domain(self) -> Any:
+        """Within which the key is valid."""
 
 
 class Remote(Protocol):
@@ -120,12 +127,24 @@ def check_places(opcode: int, local: Local, remote: Remote) -> None:
         )
 
 
-def no_places(local: object, remote: object) -> PairError:
-    """What to raise when one of them is no place that an operation can name."""
+def no_places(local: object, remote: object) -> RdmaqError:
+    """What to raise when one of them is no place that an operation can name (any more)."""
+    memory = getattr(local, "memory", local)
+    if getattr(memory, "closed", False):
+        error: RdmaqError = memory.closed_error()  # type: ignore[attr-defined]
+        return error
     return PairError(
         f"a {type(local).__name__} and a {type(remote).__name__} are no places of an operation: "
         "first comes registered memory of ours (what Domain.register returned, or a part of it), "
         "then the peer's (RemoteMemory.from_bytes(what the peer sent), or a part of it)"
+    )
+
+
+def foreign(local: Local) -> PairError:
+    """What to raise for registered memory that is of another domain than the pair."""
+    return PairError(
+        f"memory at {local.address:#x} cannot be used: it is registered with another domain than "
+        "the pair's, whose keys mean nothing here; use memory of pair.domain.register(...)"
     )
 
 

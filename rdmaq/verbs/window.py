@@ -2,27 +2,39 @@
 
 The memory itself need not be open to anybody, and closing the window takes the key back while pair
 and memory go on. Binding is a request on the pair's own queue; pyverbs posts it, since it happens
-once in a connection's life.
+once in a connection's life; its completion is taken by C as any other, so that none of the peer's
+WRITE_WITH_IMM is taken for it.
 """
 
 from __future__ import annotations
 
 import errno
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from rdmaq._handle import Handle
-from rdmaq.errors import PairError, RegistrationError
+from rdmaq.errors import (
+    ConcurrentUse,
+    OperationPending,
+    PairError,
+    RdmaqError,
+    RegistrationError,
+)
 from rdmaq.verbs._calls import keep_for_ever, refusals
-from rdmaq.verbs.constants import MW_TYPE_2, SEND_SIGNALED, WR_BIND_MW, Access, Status
+from rdmaq.verbs.constants import MW_TYPE_2, SEND_SIGNALED, WR_BIND_MW, Access
 from rdmaq.verbs.library import load
 from rdmaq.verbs.memory import Memory, MemoryPart, RemoteMemory
 
 if TYPE_CHECKING:
+    from rdmaq.verbs.fast import PostedPair
+    from rdmaq.verbs.operation import Operation
     from rdmaq.verbs.pair import Pair
 
 _BIND_SECONDS_MAX = 10.0  # nothing of it goes over the network: only a broken device takes long
-_LOOK_SECONDS = 0.0002
+_TURN_SECONDS = 0.0002
+_Result = TypeVar("_Result")
 _OPEN = Access.REMOTE_READ | Access.REMOTE_WRITE | Access.REMOTE_ATOMIC
 _CURES = {
     errno.ENOMEM: "the device has no more of them (see `ibv_devinfo -v`, max_mw); close some",
@@ -42,7 +54,14 @@ class Window(Handle):
 
     __slots__ = ("_mw", "memory", "pair", "remote")
 
-    def __init__(self, pair: Pair, cq: Any, qp: Any, part: Memory | MemoryPart, access: Access):
+    def __init__(
+        self,
+        pair: Pair,
+        posted: PostedPair,
+        qp: Any,
+        part: Memory | MemoryPart,
+        access: Access,
+    ) -> None:
         self._mw: Any = None
         self.pair = pair
         if not isinstance(part, Memory | MemoryPart):
@@ -62,11 +81,15 @@ class Window(Handle):
             )
             request = pyverbs.wr.SendWR(opcode=WR_BIND_MW, send_flags=SEND_SIGNALED)
             request.set_bind_wr(self._mw, info)
+        operation: Operation | None = None
         try:
             with refusals(what, _CURES, RegistrationError):
-                qp.post_send(request)
-                _wait(cq, what)
+                operation = _in_turn(posted, lambda: posted.post_bind(qp, request, part))
+            _wait(posted, operation, what)
         except BaseException:
+            if operation is not None:
+                with suppress(RdmaqError):  # an interrupted wait: the device may still be at it
+                    operation.wait(_BIND_SECONDS_MAX)
             self._mw.close()
             raise
         self.remote = RemoteMemory(address=part.address, length=part.length, rkey=request.rkey)
@@ -111,24 +134,27 @@ def _check(pair: Pair, memory: Memory, access: Access) -> None:
         )
 
 
-def _wait(cq: Any, what: str) -> None:
-    """Until the one request that is in flight has ended.
+def _wait(posted: PostedPair, operation: Operation, what: str) -> None:
+    try:
+        _in_turn(posted, lambda: operation.wait(_BIND_SECONDS_MAX))
+    except OperationPending as error:
+        raise PairError(
+            f"{what}: the device did not answer within {_BIND_SECONDS_MAX:g} s; close the pair and "
+            "see the kernel's log"
+        ) from error
 
-    Its completion is no request's of the C side, which would count it as a stray: it is taken here.
+
+def _in_turn(posted: PostedPair, call: Callable[[], _Result]) -> _Result:
+    """What the call gives, once there is room, and no other thread inside.
+
+    A node's own looks now and then whether its peers live.
     """
     deadline = time.monotonic() + _BIND_SECONDS_MAX
     while True:
-        count, completions = cq.poll(1)
-        if count:
-            break
-        if time.monotonic() > deadline:
-            raise PairError(
-                f"{what}: the device did not answer within {_BIND_SECONDS_MAX:g} s; see the "
-                "kernel's log"
-            )
-        time.sleep(_LOOK_SECONDS)
-    if completions[0].status != Status.SUCCESS:
-        raise PairError(
-            f"{what}: the device refused to bind it (status {completions[0].status}); the pair is "
-            "lost: close it, and use memory of its domain that is registered with WINDOWS"
-        )
+        try:
+            return call()
+        except ConcurrentUse:
+            if time.monotonic() >= deadline:
+                raise
+            posted.look(0)
+            time.sleep(_TURN_SECONDS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -13,6 +14,7 @@ import rdmaq
 from rdmaq.rig.fixtures import RdmaWire
 from rdmaq.verbs.devices import Door, ports
 from tests.rdma.broken import run
+from tests.rdma.ends import connected
 from tests.rdma.sessions import calling, patiently, serving
 
 pytestmark = [pytest.mark.rdma, pytest.mark.slow, pytest.mark.timeout(300)]
@@ -71,3 +73,25 @@ def test_node_lets_a_device_go_and_serves_by_the_one_that_takes_its_place(
         with calling(rdma_wire, node) as peer, peer.region("count") as region:
             assert region.fetch_add(0, 1) == 3
             assert count.fetch_add(0, 1) == 4
+
+
+def test_what_waits_on_a_pair_ends_when_its_device_is_removed(rdma_wire: RdmaWire) -> None:
+    """No completion tells of it; and the kernel waits until all of it is closed."""
+    errors: list[rdmaq.RdmaqError] = []
+
+    def wait() -> None:
+        with connected(rdma_wire) as (left, _):
+            is_waiting.set()
+            try:
+                left.pair.receive()
+            except rdmaq.RdmaqError as error:
+                errors.append(error)
+
+    is_waiting = threading.Event()
+    thread = threading.Thread(target=wait)
+    thread.start()
+    assert is_waiting.wait(60)
+    with removed(rdma_wire):
+        thread.join(60)
+    assert len(errors) == 1
+    assert f"{rdma_wire.left.name} was removed" in str(errors[0])

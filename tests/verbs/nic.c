@@ -59,6 +59,14 @@ uint64_t nic_arms(const struct fake_cq *cq) { return cq->arms; }
 
 uint64_t nic_posted(const struct fake_qp *qp) { return qp->posted; }
 
+/* Posts a signalled request beside rdmaq's, as pyverbs does. */
+int nic_post(struct fake_qp *qp, uint64_t wr_id) {
+    struct ibv_send_wr *bad = NULL, request = {.wr_id = wr_id,
+                                               .opcode = IBV_WR_RDMA_WRITE,
+                                               .send_flags = IBV_SEND_SIGNALED};
+    return ibv_post_send(&qp->ibv, &request, &bad);
+}
+
 void nic_refuse(struct fake_qp *qp, uint32_t after, uint32_t error) {
     qp->refuse_after = after;
     qp->refuse_error = error;

@@ -57,9 +57,11 @@ class Place:
     length: int
     lkey: int = 1
     rkey: int = 2
+    domain: object = None
 
     def __getitem__(self, part: slice) -> Place:
-        return Place(self.address + part.start, part.stop - part.start, self.lkey, self.rkey)
+        start, length = self.address + part.start, part.stop - part.start
+        return Place(start, length, self.lkey, self.rkey, self.domain)
 
 
 def explain(**facts: Any) -> OperationFailed:
@@ -127,6 +129,10 @@ class End:
     @property
     def arms(self) -> int:
         return int(library().nic_arms(self.cq))
+
+    def post_send(self, request: Any) -> None:
+        """Of pyverbs' queue pair, with a `request.wr_id`."""
+        assert library().nic_post(self.qp, ctypes.c_uint64(request.wr_id)) == 0
 
     def refuse(self, after: int, error: int) -> None:
         library().nic_refuse(self.qp, after, error)

@@ -20,6 +20,7 @@ import pytest
 from rdmaq.errors import ClosedError, RegistrationError
 from rdmaq.verbs import Access, _calls, memory
 from rdmaq.verbs.memory import Memory
+from tests.verbs.nic import End, Place
 
 
 class PyverbsError(Exception):
@@ -180,6 +181,25 @@ def test_closed_memory_gives_no_parts(
     found.close()
     with pytest.raises(ClosedError, match=r"this memory is closed"):
         action(found)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_closed_memory_never_gets_to_the_nic(domain: FakeDomain, check: bool) -> None:
+    """Nor a part that was taken of it before; the pair is as good as it was."""
+    with End() as end:
+        found = register(domain, bytearray(64))
+        part, remote = found[0:8], Place(0x2000, 64)
+        found.close()
+        for place in (found, part):
+            for call in (
+                lambda: end.pair.write(place, remote, check=check),  # noqa: B023 - called at once
+                lambda: end.pair.read(place, remote, check=check),  # noqa: B023
+                lambda: end.pair.batch().write(place, remote, check=check),  # noqa: B023
+                lambda: end.pair.write_with_imm(place, remote, 1, check=check),  # noqa: B023
+            ):
+                with pytest.raises(ClosedError, match="this memory is closed"):
+                    call()
+        assert (end.posted, end.pair.outstanding) == (0, 0)
 
 
 def test_fields_may_have_any_names_but_no_objects(domain: FakeDomain) -> None:

@@ -231,7 +231,7 @@ def test_watchdog_has_one_timer_however_often_a_pair_is_awaited(end: End) -> Non
         timers = loop._scheduled  # type: ignore[attr-defined]
         assert len(timers) <= 1
 
-    end.pair.watchdog = Watchdog(30.0, lambda: None)
+    end.pair.watchdog = Watchdog(30.0, lambda: PairError("stands still"))
     asyncio.run(main())
 
 

@@ -61,6 +61,10 @@ static void step(struct world *world) {
         world_poll(world, 1 + (uint32_t)world_random(world, WORLD_DONE_MAX));
     } else if (kind < 965) {
         world_post_receives(world, side, (uint32_t)count);
+    } else if (kind < 968) {
+        world_bind(world, side);
+    } else if (kind < 972) {
+        world_probe(world, side);
     } else if (kind < 975) {
         stray(world);
     } else if (kind < 976) {
@@ -79,13 +83,16 @@ int main(int argc, char **argv) {
     world_close(&world);
     printf("ok %" PRIu64 ", failed %" PRIu64 ", flushed %" PRIu64 ", unknown %" PRIu64
            ", receives %" PRIu64 ", torn %" PRIu64 ", full %" PRIu64 ", malformed %" PRIu64
-           ", strays %" PRIu64 ", reopened %" PRIu64 "\n",
+           ", strays %" PRIu64 ", reopened %" PRIu64 ", probes %" PRIu64 " (%" PRIu64
+           " failed), bound %" PRIu64 "\n",
            world.outcomes[RQ_OUTCOME_OK], world.outcomes[RQ_OUTCOME_FAILED],
            world.outcomes[RQ_OUTCOME_FLUSHED], world.outcomes[RQ_OUTCOME_UNKNOWN], world.receives,
-           world.torn, world.full, world.malformed, world.strays, world.reopened);
+           world.torn, world.full, world.malformed, world.strays, world.reopened, world.probes,
+           world.probes_failed, world.bound);
     /* A walk that never came to some place would prove nothing about it. */
     for (int i = 0; i < 4; i++) CHECK(world.outcomes[i] > 500);
     CHECK(world.receives > 1000 && world.torn > 1000 && world.full > 1000);
     CHECK(world.malformed > 1000 && world.strays > 1000 && world.reopened > 100);
+    CHECK(world.probes > 100 && world.probes_failed > 0 && world.bound > 500);
     return 0;
 }

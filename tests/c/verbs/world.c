@@ -68,7 +68,7 @@ void world_open(struct world *world, uint64_t seed) {
 
 /* ---- posting ---- */
 
-static void random_op(struct world *world, struct rq_op *op) {
+void world_random_op(struct world *world, struct rq_op *op) {
     static const uint32_t lengths[] = {0, 1, 8, 64, 65, 4096, REQUEST_BYTES_MAX};
     uint64_t id = ++world->tokens;
     uint8_t opcode = (uint8_t)(1 + world_random(world, 5));
@@ -120,7 +120,7 @@ static uint32_t predict(const struct side *side, const struct side *peer, const 
     return taken;
 }
 
-static struct rq_pair_stats stats_of(const struct side *side) {
+struct rq_pair_stats world_stats(const struct side *side) {
     struct rq_pair_stats stats;
     rq_pair_read_stats(side->pair, &stats);
     return stats;
@@ -136,9 +136,9 @@ static void maybe_refuse(struct world *world, struct side *side, uint32_t count)
     side->nic.refuse_hides_bad_wr = world_random(world, 16) == 0;
 }
 
-static void check_counts(const struct side *side, const struct rq_pair_stats *before,
-                         uint64_t doorbells_before) {
-    struct rq_pair_stats after = stats_of(side);
+void world_check_counts(const struct side *side, const struct rq_pair_stats *before,
+                        uint64_t doorbells_before) {
+    struct rq_pair_stats after = world_stats(side);
     CHECK_EQUAL(side->nic.doorbells, after.doorbells);
     CHECK(side->nic.doorbells - doorbells_before <=
           1 + (after.covers - before->covers) + (after.is_broken && !before->is_broken));
@@ -148,7 +148,7 @@ static void check_counts(const struct side *side, const struct rq_pair_stats *be
     }
 }
 
-static void expect(struct side *side, const struct rq_op *ops, uint32_t count) {
+void world_expect(struct side *side, const struct rq_op *ops, uint32_t count) {
     for (uint32_t i = 0; i < count; i++) {
         CHECK(side->taken - side->reported < FAKE_QUEUE_MAX);
         side->receives_used += ops[i].opcode == RQ_OP_WRITE_WITH_IMM;
@@ -162,10 +162,10 @@ static void expect(struct side *side, const struct rq_op *ops, uint32_t count) {
 
 void world_post(struct world *world, struct side *side, uint32_t count) {
     struct rq_op ops[WORLD_BATCH_MAX];
-    struct rq_pair_stats before = stats_of(side);
+    struct rq_pair_stats before = world_stats(side);
     struct fake_qp *nic = &side->nic;
     uint64_t doorbells = nic->doorbells, posted = nic->posted;
-    for (uint32_t i = 0; i < count; i++) random_op(world, &ops[i]);
+    for (uint32_t i = 0; i < count; i++) world_random_op(world, &ops[i]);
     uint32_t most = predict(side, peer_of(world, side), ops, count);
     int refusal = 0;
     if (most != 0 && world_random(world, 20) == 0)
@@ -180,7 +180,7 @@ void world_post(struct world *world, struct side *side, uint32_t count) {
     nic->refuse_error = 0;
     nic->refuse_hides_bad_wr = 0;
     nic->refuse_again = 0;
-    check_counts(side, &before, doorbells);
+    world_check_counts(side, &before, doorbells);
     if (before.is_broken) {
         CHECK_EQUAL(result, -EIO);
     } else if (refusal != 0 && most != 0) {
@@ -188,13 +188,13 @@ void world_post(struct world *world, struct side *side, uint32_t count) {
         CHECK_EQUAL(nic->posted, posted);
     } else if (is_hidden) {
         CHECK_EQUAL(result, most);
-        CHECK(stats_of(side).is_broken);
+        CHECK(world_stats(side).is_broken);
     } else {
         CHECK_EQUAL(result, error != 0 && taken_by_nic == 0 ? error : taken_by_nic);
     }
     if (result == 0) world->full++;
     if (error != 0) world->torn++;
-    if (result > 0) expect(side, ops, (uint32_t)result);
+    if (result > 0) world_expect(side, ops, (uint32_t)result);
 }
 
 void world_post_receives(struct world *world, struct side *side, uint32_t count) {
@@ -216,15 +216,18 @@ int world_execute(struct world *world, struct side *side, enum ibv_wc_status sta
     for (uint64_t at = side->reported; at != side->taken && own == NULL; at++)
         if (side->expected[at % FAKE_QUEUE_MAX].remote_address == request->remote_address)
             own = &side->expected[at % FAKE_QUEUE_MAX];
-    CHECK(own != NULL || request->remote_address == 0); /* else a cover */
+    int is_probe = own == NULL && request->wr_id == side->probe_wr_id;
+    CHECK(own != NULL || request->remote_address == 0); /* else a cover, or a probe */
     if (nic->is_in_error) status = IBV_WC_WR_FLUSH_ERR;
     if (!nic->is_in_error && status == IBV_WC_WR_FLUSH_ERR) side->began_with_flush = 1;
+    uint8_t verdict = status == IBV_WC_SUCCESS        ? DID
+                      : status == IBV_WC_WR_FLUSH_ERR ? FLUSHED
+                                                      : FAILED;
+    if (is_probe) side->probe_verdict = verdict;
     if (own != NULL) {
         own->status = (uint8_t)status;
         own->is_lost = (uint8_t)is_lost;
-        own->verdict = status == IBV_WC_SUCCESS        ? DID
-                       : status == IBV_WC_WR_FLUSH_ERR ? FLUSHED
-                                                       : FAILED;
+        own->verdict = verdict;
         if (status == IBV_WC_SUCCESS && request->opcode == IBV_WR_RDMA_WRITE_WITH_IMM &&
             !peer->nic.is_in_error)
             peer->arrivals[peer->arrived++ % FAKE_QUEUE_MAX] =
@@ -278,6 +281,18 @@ static void check_send(struct side *side, const struct rq_done *done) {
         CHECK_EQUAL(done->vendor_error, 0);
 }
 
+/* Of one that went well nothing is told. */
+static void check_probe(struct side *side, const struct rq_done *done) {
+    CHECK(side->probe_wr_id != 0);
+    if (done->outcome == RQ_OUTCOME_UNKNOWN)
+        CHECK(side->nic.lost != 0 || side->is_abandoned);
+    else
+        CHECK_EQUAL(done->outcome,
+                    side->probe_verdict == FLUSHED ? RQ_OUTCOME_FLUSHED : RQ_OUTCOME_FAILED);
+    if (done->outcome == RQ_OUTCOME_FAILED) CHECK_EQUAL(side->probe_verdict, FAILED);
+    side->probe_wr_id = 0; /* once */
+}
+
 static void check_done(struct world *world, const struct rq_done *done) {
     uint64_t index = done->pair_token - side_token(world, world->sides);
     CHECK(index < WORLD_PAIRS);
@@ -288,6 +303,12 @@ static void check_done(struct world *world, const struct rq_done *done) {
         return;
     }
     world->outcomes[done->outcome & 3]++;
+    if (done->opcode == RQ_OP_PROBE) {
+        world->probes_failed++;
+        CHECK(done->outcome != RQ_OUTCOME_OK);
+        check_probe(side, done);
+        return;
+    }
     check_send(side, done);
 }
 
@@ -321,7 +342,7 @@ static void abandon(struct world *world, struct side *side) {
 
 static void close_side(struct world *world, struct side *side) {
     struct rq_op op;
-    random_op(world, &op);
+    world_random_op(world, &op);
     CHECK_EQUAL(rq_pair_close(side->pair), 0);
     CHECK_EQUAL(rq_pair_post(side->pair, &op, 1), -ESHUTDOWN);
     if (!side->nic.is_in_error) side->began_with_flush = 1;
@@ -334,7 +355,7 @@ static void close_side(struct world *world, struct side *side) {
     }
     while (world_poll(world, WORLD_DONE_MAX) != 0) {
     }
-    struct rq_pair_stats stats = stats_of(side);
+    struct rq_pair_stats stats = world_stats(side);
     if (side->nic.lost == 0 && !stats.is_broken) {
         CHECK_EQUAL(rq_pair_outstanding(side->pair), 0);
         CHECK_EQUAL(side->reported, side->taken);
@@ -343,7 +364,7 @@ static void close_side(struct world *world, struct side *side) {
     CHECK_EQUAL(rq_pair_outstanding(side->pair), 0);
     CHECK_EQUAL(side->reported, side->taken);
     CHECK_EQUAL(side->receives_reported, side->receives_posted);
-    stats = stats_of(side);
+    stats = world_stats(side);
     CHECK_EQUAL(stats.reported, side->taken);
     CHECK_EQUAL(stats.posted, side->taken);
     rq_pair_free(side->pair);

@@ -44,6 +44,8 @@ struct side {
     struct arrival arrivals[FAKE_QUEUE_MAX];
     uint64_t arrived, arrivals_reported, receives_reported, receives_posted;
     uint64_t receives_used; /* of the peer's, by our WRITE_WITH_IMM */
+    uint64_t probe_wr_id;   /* of the last one, 0: none yet */
+    uint8_t probe_verdict;
 };
 
 struct world {
@@ -55,7 +57,8 @@ struct world {
     uint64_t strays;
     uint32_t next_qp_num;
     uint64_t outcomes[4]; /* how many reports of each */
-    uint64_t receives, torn, full, malformed, reopened;
+    uint64_t receives, torn, full, malformed, reopened, probes, bound;
+    uint64_t probes_failed; /* as reported */
 };
 
 uint64_t world_random(struct world *world, uint64_t bound);
@@ -66,10 +69,21 @@ void world_close(struct world *world);
 void world_post(struct world *world, struct side *side, uint32_t count);
 /* The NIC executes one request of the side, and perhaps fails. 0: none waits. */
 int world_execute(struct world *world, struct side *side, enum ibv_wc_status status, int is_lost);
+/* Asks the peer, if nothing is in flight. */
+void world_probe(struct world *world, struct side *side);
+/* Posts a request as pyverbs would, or is refused. */
+void world_bind(struct world *world, struct side *side);
 void world_post_receives(struct world *world, struct side *side, uint32_t count);
 /* Polls once; every report is checked. Returns how many there were. */
 int world_poll(struct world *world, uint32_t done_count_max);
 /* Ends the pair, and opens another in its place. */
 void world_reopen(struct world *world, struct side *side);
+
+/* For world_aside.c. */
+struct rq_pair_stats world_stats(const struct side *side);
+void world_check_counts(const struct side *side, const struct rq_pair_stats *before,
+                        uint64_t doorbells_before);
+void world_random_op(struct world *world, struct rq_op *op);
+void world_expect(struct side *side, const struct rq_op *ops, uint32_t count);
 
 #endif
