@@ -76,6 +76,7 @@ class _Lib:
     RQ_BACKFILL_GAP: int
     RQ_BACKFILL_REACHED: int
     RQ_BACKFILL_PACED: int
+    RQ_BENCH_FRAME_BYTES_MAX: int
     RQ_ACCESS_READ: int
     RQ_ACCESS_WRITE: int
     RQ_ACCESS_ATOMIC: int
@@ -196,6 +197,7 @@ class _Lib:
         /,
     ) -> int: ...
     def rq_reader_deliver_from_time(self, reader: CData, wall_ns: int, /) -> None: ...
+    def rq_reader_ring_before_sleep(self, reader: CData, keeper: CData, /) -> None: ...
     def rq_reader_poll(
         self,
         reader: CData,
@@ -385,6 +387,25 @@ class _Lib:
         /,
     ) -> int: ...
     def rq_backfill_free(self, backfill: CData, /) -> None: ...
+    def rq_bench_chain_ping(
+        self,
+        pair: CData,
+        cq: CData,
+        chain: CData,
+        count: int,
+        limit_ns: int,
+        round_trips_ns_out: CData,
+        /,
+    ) -> int: ...
+    def rq_bench_arrivals(
+        self,
+        readers: CData,
+        reader_count: int,
+        count: int,
+        limit_ns: int,
+        ticks_out: CData,
+        /,
+    ) -> int: ...
     def rq_area_create(
         self,
         data_bytes: int,

@@ -131,6 +131,9 @@ struct rq_publisher_stats {
     uint64_t tail_bytes;
     uint32_t reader_count;
     uint32_t readers_cut_off;
+    uint64_t skew_rounds; /* publishes over two links or more: from the first served to the last */
+    uint64_t skew_ns;     /* in all */
+    uint64_t skew_ns_max;
 };
 
 struct rq_reader_stats {
@@ -248,6 +251,10 @@ int rq_reader_open(struct rq_segment *segment, int control_fd, int slot, uint64_
 /* What was published before that time (ns since 1970, by the publisher's table) was not asked for
  * either. Must be called before the first poll. */
 void rq_reader_deliver_from_time(struct rq_reader *reader, uint64_t wall_ns);
+/* Of a replica in this process: nobody hears a NIC write, so the keeper's thread looks at it, and
+ * more often while somebody sleeps: it is told of that from now on. Must be called before the first
+ * poll; the keeper must be stopped after rq_reader_close. */
+void rq_reader_ring_before_sleep(struct rq_reader *reader, struct rq_keeper *keeper);
 /* Copies what is there, up to message_count_max messages, into poll->out; waits up to wait_ns (one
  * slice of at most RQ_WAIT_SLICE_NS_MAX) when there is nothing. A batch never crosses a gap.
  * Returns the message count, or RQ_POLL_*; poll->batch says more. */

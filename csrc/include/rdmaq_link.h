@@ -91,8 +91,9 @@ struct rq_link_stats {
     uint64_t credits_granted;
     uint64_t credits_used;
     uint64_t heartbeats;
-    uint32_t state; /* RQ_LINK_* */
-    uint32_t cause; /* RQ_LINK_CAUSE_*, once failed */
+    uint64_t stalls; /* senders that found this link in their way */
+    uint32_t state;  /* RQ_LINK_* */
+    uint32_t cause;  /* RQ_LINK_CAUSE_*, once failed */
     uint32_t status;
     uint32_t vendor_error;
     uint32_t outstanding; /* requests whose completion has not come */
@@ -258,6 +259,30 @@ int rq_backfill_run(struct rq_backfill *backfill, uint64_t until, uint32_t wait_
                     uint64_t wait_ns, struct rq_backfill_report *report);
 /* When nothing is in flight any more: the QP in ERR and flushed, or destroyed. */
 void rq_backfill_free(struct rq_backfill *backfill);
+
+/* ---- benchmarks (rdmaq bench latency --transport verbs): a link's chain in a bare loop ------- */
+#define RQ_BENCH_FRAME_BYTES_MAX 4096
+struct rq_op;
+struct rq_cq;
+struct rq_bench_chain {
+    const struct rq_op *ops;  /* two: a frame's WRITE from its ring to the peer's, and the tail's */
+    const uint8_t *ring;      /* where the peer's frames arrive */
+    const uint64_t *arriving; /* the peer's tail */
+    uint64_t ring_bytes;      /* a multiple of frame_bytes, at both ends */
+    uint64_t frame_bytes;
+    uint64_t first_tail; /* frame_bytes or more; the tails go on from here, a frame each */
+    uint32_t is_first;   /* 1: we begin each round trip, the peer answers with what it got */
+    uint32_t reserved;
+};
+/* Spins, at both ends; limit and returned count as in rdmaq_verbs.h. */
+int64_t rq_bench_chain_ping(struct rq_pair *pair, struct rq_cq *cq,
+                            const struct rq_bench_chain *chain, uint64_t count, uint64_t limit_ns,
+                            uint64_t *round_trips_ns_out);
+/* One thread looks at all readers, in turn, until each has got `count` messages: when, in ticks,
+ * into reader_count * count words, reader after reader. Returns the messages that the one with the
+ * fewest got when the limit passed, or -errno. */
+int64_t rq_bench_arrivals(struct rq_reader **readers, uint32_t reader_count, uint64_t count,
+                          uint64_t limit_ns, uint64_t *ticks_out);
 
 /* cffi: end */
 

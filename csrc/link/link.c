@@ -5,8 +5,15 @@
 #include <string.h>
 #include <sys/eventfd.h>
 
+#include "rdma/mutation.h"
+
 #define FEEDBACK_NS 20000u
 #define OVERDUE_NS 10000000000u
+#ifdef RQ_STEPPED
+#define LAZY_NS UINT64_MAX /* nobody may depend on it */
+#else
+#define LAZY_NS 5000000u /* how late a completion may be seen that nothing waits for */
+#endif
 
 static struct rq_link *link_of(struct rq_duty *duty) {
     return (struct rq_link *)((char *)duty - offsetof(struct rq_link, duty));
@@ -24,6 +31,25 @@ static void tell(struct rq_link *link) {
     if (link->setup.event_fd >= 0) eventfd_write(link->setup.event_fd, 1);
 }
 
+/* Whom a completion lets go on. The others need it for no more than room in the ring, which whoever
+ * publishes sees by himself: an event for each chain would cost both hosts more than the chain. */
+static int needs_event(const struct rq_link *link) {
+    if (RQ_WRONG(WAITING_NOT_ARMED)) return rq_link_state(link) == RQ_LINK_FAILED;
+    return atomic_load_explicit(&link->is_waiting, memory_order_acquire) ||
+           rq_link_state(link) == RQ_LINK_FAILED;
+}
+
+static uint64_t nap_of(const struct rq_link *link) {
+    if (atomic_load_explicit(&link->tap.flushed_bytes, memory_order_relaxed) == RQ_TAP_GONE)
+        return UINT64_MAX;
+    uint64_t look_ticks = atomic_load_explicit(&link->look_ticks, memory_order_relaxed);
+    uint64_t now_ticks = rq_now_ticks(), nap_ns = UINT64_MAX;
+    if (look_ticks != UINT64_MAX)
+        nap_ns = look_ticks > now_ticks ? rq_clock_ticks_to_ns(look_ticks - now_ticks) : 0;
+    if (needs_event(link)) return link->is_armed || link->duty.fd < 0 ? nap_ns : 0; /* arm first */
+    return rq_pair_outstanding(link->pair) != 0 && nap_ns > LAZY_NS ? LAZY_NS : nap_ns;
+}
+
 static uint32_t work(struct rq_duty *duty) {
     struct rq_link *link = link_of(duty);
     uint64_t flushed = atomic_load_explicit(&link->tap.flushed_bytes, memory_order_relaxed);
@@ -34,11 +60,7 @@ static uint32_t work(struct rq_duty *duty) {
         } while (!rq_link_end_turn(link));
     }
     tell(link);
-    uint64_t look_ticks = atomic_load_explicit(&link->look_ticks, memory_order_relaxed);
-    uint64_t now_ticks = rq_now_ticks();
-    duty->nap_ns = look_ticks == UINT64_MAX ? UINT64_MAX
-                   : look_ticks > now_ticks ? rq_clock_ticks_to_ns(look_ticks - now_ticks)
-                                            : 0;
+    duty->nap_ns = nap_of(link);
     if (flushed != RQ_TAP_GONE && link->setup.event_fd >= 0 &&
         atomic_load_explicit(&link->tap.flushed_bytes, memory_order_relaxed) == RQ_TAP_GONE)
         eventfd_write(link->setup.event_fd, 1); /* failed before, and flushed now */
@@ -49,13 +71,18 @@ static int arm(struct rq_duty *duty) {
     struct rq_link *link = link_of(duty);
     if (atomic_load_explicit(&link->tap.flushed_bytes, memory_order_relaxed) == RQ_TAP_GONE)
         return 0;
+    if (!needs_event(link)) return 0;
     int result = rq_cq_arm(link->pair->cq);
     if (result < 0 && result != -EBUSY)
         rq_link_fail(link, RQ_LINK_CAUSE_REFUSED, (uint32_t)-result, 0);
+    link->is_armed = 1;
     return result == 1 || result == -EBUSY; /* busy: the sender is polling */
 }
 
-static void clear(struct rq_duty *duty) { rq_cq_clear(link_of(duty)->pair->cq); }
+static void clear(struct rq_duty *duty) {
+    link_of(duty)->is_armed = 0;
+    rq_cq_clear(link_of(duty)->pair->cq);
+}
 
 /* Tail and sequence of one moment, which only the publish lock gives. */
 void rq_link_set_beat(struct rq_link *link) {
@@ -276,6 +303,7 @@ void rq_link_read_stats(struct rq_link *link, struct rq_link_stats *out) {
         .credits_granted = rq_tally_of(&link->credits_granted),
         .credits_used = rq_tally_of(&link->credits_used),
         .heartbeats = rq_tally_of(&tallies->heartbeats),
+        .stalls = rq_tally_of(&link->tap.stalls),
         .state = rq_standing_state(standing),
         .cause = standing >> 8 & 0xff,
         .status = standing >> 16 & 0xffff,

@@ -45,6 +45,7 @@ struct rq_link {
     _Atomic uint32_t is_event_due; /* the keeper tells, and moves the QP to ERR */
     _Atomic uint32_t is_beat_due; /* the keeper sets it, with the two below; the poster clears it */
     _Atomic uint64_t look_ticks;  /* the keeper shall look then; UINT64_MAX: an event tells */
+    _Atomic uint32_t is_waiting;  /* for a completion, to post what is left: the keeper arms */
     _Atomic uint64_t beat_tail_bytes;
     _Atomic uint64_t beat_sequence; /* behind it */
     _Atomic uint64_t sent;
@@ -61,11 +62,13 @@ struct rq_link {
     int is_read_early; /* posted while it was held: there are no credits yet */
     int is_beat_in_flight;
     int is_starved;
-    int is_detached; /* pair and queue are not touched any more */
-    int is_released; /* by the keeper */
+    int has_begun_to_wait; /* since its turn began */
+    int is_detached;       /* pair and queue are not touched any more */
+    int is_released;       /* by the keeper */
     uint64_t read_pause_ns;
     uint64_t read_ticks; /* no READ of its own before then */
     uint64_t beat_number;
+    int is_armed;           /* the keeper's: an event will tell of the next completion */
     uint64_t reported_seen; /* the keeper's: what had completed at its last look, and when */
     uint64_t progress_ticks;
 };

@@ -179,6 +179,18 @@ static int has_credit(const struct rq_link *link) {
                atomic_load_explicit(&link->credits_used, memory_order_relaxed);
 }
 
+/* What is left goes at a completion. Who begins to wait wakes the thread, if he is not the thread,
+ * and knows it under the turn only: before it the thread may have posted all, and asked for no
+ * event. */
+static void note_waiting(struct rq_link *link, uint64_t tail) {
+    uint32_t is_waiting = tail != rq_link_sent(link) && rq_link_is_posting(link);
+    uint32_t was_waiting = atomic_load_explicit(&link->is_waiting, memory_order_relaxed);
+    link->has_begun_to_wait |= is_waiting && !was_waiting;
+    /* Pairs with the acquire load in link.c. */
+    if (is_waiting != was_waiting)
+        atomic_store_explicit(&link->is_waiting, is_waiting, memory_order_release);
+}
+
 static uint32_t post(struct rq_link *link, uint64_t tail) {
     uint32_t posted = 0;
     int is_starved = 0;
@@ -193,6 +205,7 @@ static uint32_t post(struct rq_link *link, uint64_t tail) {
     }
     if (is_starved && !link->is_starved) rq_tally(&link->tallies.starved, 1);
     link->is_starved = is_starved;
+    note_waiting(link, tail);
     return posted;
 }
 
@@ -264,14 +277,18 @@ uint32_t rq_link_run(struct rq_link *link) {
 void rq_link_serve(struct rq_tap *tap, uint64_t tail) {
     struct rq_link *link = (struct rq_link *)tap;
     uint64_t looked_for = atomic_load_explicit(&link->look_ticks, memory_order_relaxed);
+    int has_begun_to_wait = 0;
     if (rq_link_take_turn(link)) {
+        link->has_begun_to_wait = 0;
         do {
             rq_link_run(link);
+            has_begun_to_wait = link->has_begun_to_wait;
         } while (!rq_link_end_turn(link));
     }
     RQ_STEP();
-    /* It may sleep for longer. */
-    if (atomic_load_explicit(&link->look_ticks, memory_order_relaxed) < looked_for)
+    /* It may sleep for longer, or have asked for no event. */
+    if (atomic_load_explicit(&link->look_ticks, memory_order_relaxed) < looked_for ||
+        (has_begun_to_wait && !RQ_WRONG(WAITING_NOT_RUNG)))
         rq_link_ring(link);
     /* Also while the other thread has the turn, or is stopped in it. */
     look_at_lag(link, tail);

@@ -8,6 +8,7 @@
 #define SILENT_NS 1000000000u
 #define NAP_NS_MIN 20000u
 #define NAP_NS_MAX 1000000u
+#define UNAWAITED_NS 2000000u
 
 static struct rq_replica *replica_of(struct rq_duty *duty) {
     return (struct rq_replica *)((char *)duty - offsetof(struct rq_replica, duty));
@@ -43,9 +44,29 @@ static int arm(struct rq_duty *duty) {
 
 static void clear(struct rq_duty *duty) { rq_cq_clear(replica_of(duty)->pair->cq); }
 
+/* Somebody sleeps until we wake him, or the publisher may be waiting for a cursor. */
+static int is_awaited(const struct rq_replica *replica) {
+    struct rq_publisher *publisher = replica->publisher;
+    int found = publisher->segment.is_reliable != 0;
+    rq_publisher_lock(publisher);
+    for (uint32_t i = 0; i < publisher->reader_count && !found; i++)
+        found = atomic_load_explicit(publisher->waiting[i], memory_order_relaxed) != RQ_NOT_WAITING;
+    rq_publisher_unlock(publisher);
+    return found;
+}
+
+/* Who spins sees the tail by himself, on a CPU that our looking would take from him; who goes to
+ * sleep rings (reader.c). So while nobody sleeps it is only the index that we look for. */
 static void slept(struct rq_duty *duty) {
     struct rq_replica *replica = replica_of(duty);
-    if (2 * replica->nap_ns <= replica->setup.nap_ns_max) replica->nap_ns *= 2;
+    int was_awaited = replica->was_awaited;
+    replica->was_awaited = is_awaited(replica);
+    if (!replica->was_awaited)
+        replica->nap_ns = UNAWAITED_NS;
+    else if (!was_awaited)
+        replica->nap_ns = NAP_NS_MIN;
+    else if (2 * replica->nap_ns <= replica->setup.nap_ns_max)
+        replica->nap_ns *= 2;
 }
 
 static void beat(struct rq_duty *duty, int is_sync) {

@@ -27,6 +27,7 @@ struct rq_replica {
     uint64_t receives_posted;
     uint64_t stamp_seen;
     uint64_t nap_ns;
+    int was_awaited; /* at the last nap's end */
     _Atomic uint32_t state;
     _Atomic uint32_t status;
     _Atomic uint64_t life_ticks;

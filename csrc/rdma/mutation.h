@@ -18,7 +18,8 @@
                                 each(TAIL1_NOT_FENCED) each(GUARD_PER_CHAIN)                  \
                                     each(CHAIN_ENDS_IN_A_FRAME) each(READ_BEYOND_TAIL0)       \
                                         each(WORD_NOT_LEFT) each(WORD_UNREAD)                 \
-                                            each(RELEASED_OUTSIDE) each(FAILURE_NOT_RUNG)
+                                            each(RELEASED_OUTSIDE) each(FAILURE_NOT_RUNG)     \
+                                                each(WAITING_NOT_RUNG) each(WAITING_NOT_ARMED)
 #define RQ_RDMA_MUTATION_NAME(name) RQ_RDMA_MUTATION_##name,
 enum rq_rdma_mutation { RQ_RDMA_MUTATIONS(RQ_RDMA_MUTATION_NAME) };
 

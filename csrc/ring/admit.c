@@ -138,6 +138,9 @@ void rq_publisher_read_stats(struct rq_publisher *publisher, struct rq_publisher
     out->tail_bytes = publisher->tail;
     out->reader_count = publisher->reader_count + rq_taps_joined(publisher);
     out->readers_cut_off = publisher->readers_cut_off;
+    out->skew_rounds = publisher->skew_rounds;
+    out->skew_ns = rq_clock_ticks_to_ns(publisher->skew_ticks);
+    out->skew_ns_max = rq_clock_ticks_to_ns(publisher->skew_ticks_max);
     rq_publisher_unlock(publisher);
 }
 

@@ -166,7 +166,13 @@ static int try_gate(struct rq_publisher *publisher, uint64_t frame_bytes) {
     return publisher->segment.is_reliable ? -ETIMEDOUT : -ETIME;
 }
 
-static void begin_stall(struct rq_publisher *publisher, uint64_t now_ticks) {
+static void count_who_is_in_the_way(struct rq_publisher *publisher, uint64_t frame_bytes) {
+    for (uint32_t i = 0; i < publisher->tap_count; i++)
+        if (publisher->tail + frame_bytes > rq_tap_limit(publisher, publisher->taps[i]))
+            rq_count(&publisher->taps[i]->stalls, 1);
+}
+
+static void begin_stall(struct rq_publisher *publisher, uint64_t frame_bytes, uint64_t now_ticks) {
     publisher->blocked_since_ticks = publisher->looked_ticks = now_ticks;
     publisher->too_few_since_ticks = 0;
     rq_publisher_lock(publisher);
@@ -174,6 +180,7 @@ static void begin_stall(struct rq_publisher *publisher, uint64_t now_ticks) {
         publisher->readers[i]->moved_ticks = now_ticks;
     for (uint32_t i = 0; i < publisher->tap_count; i++) publisher->taps[i]->moved_ticks = now_ticks;
     rq_count(&publisher->live->counters.stalls, 1);
+    count_who_is_in_the_way(publisher, frame_bytes);
     rq_publisher_unlock(publisher);
 }
 
@@ -181,7 +188,7 @@ static int wait_at_gate(struct rq_publisher *publisher, uint64_t frame_bytes, ui
     uint64_t now_ticks = rq_now_ticks();
     if (wait_ns > RQ_WAIT_SLICE_NS_MAX) wait_ns = RQ_WAIT_SLICE_NS_MAX;
     uint64_t deadline_ticks = now_ticks + rq_ns_ticks(wait_ns);
-    if (publisher->blocked_since_ticks == 0) begin_stall(publisher, now_ticks);
+    if (publisher->blocked_since_ticks == 0) begin_stall(publisher, frame_bytes, now_ticks);
     for (int turns = 0;; turns++) {
         int result = try_gate(publisher, frame_bytes);
         if (result != 0) {

@@ -128,12 +128,14 @@ static nfds_t prepare_to_sleep(struct rq_keeper *keeper, uint64_t *wait_ns) {
     nfds_t count = 1;
     keeper->fds[0] = (struct pollfd){.fd = keeper->bell_fd, .events = POLLIN};
     for (struct rq_duty *at = keeper->first_duty; at != NULL; at = at->next) {
-        if (at->nap_ns < *wait_ns) *wait_ns = at->nap_ns;
         if (at->fd < 0) continue;
         if (at->arm(at)) return 0;
         keeper->fds[count++] = (struct pollfd){.fd = at->fd, .events = POLLIN};
     }
-    return work(keeper) != 0 ? 0 : count;
+    if (work(keeper) != 0) return 0;
+    for (struct rq_duty *at = keeper->first_duty; at != NULL; at = at->next)
+        if (at->nap_ns < *wait_ns) *wait_ns = at->nap_ns; /* as of that last look */
+    return count;
 }
 
 /* A duty that goes meanwhile rings: its descriptor may be another's by then, which wakes us for
@@ -201,9 +203,16 @@ void rq_keeper_step(struct rq_keeper *keeper) {
     lock_list(keeper);
     uint32_t left = make_up(keeper) + work(keeper); /* with something to do nobody sleeps */
     for (struct rq_duty *at = keeper->first_duty; at != NULL; at = at->next)
+        if (at->fd >= 0) left += (uint32_t)at->arm(at);
+    left += work(keeper);
+    for (struct rq_duty *at = keeper->first_duty; at != NULL; at = at->next)
         left += at->nap_ns != UINT64_MAX; /* nor with something to look after */
     unlock_list(keeper);
     rest(keeper, left, 0);
+    lock_list(keeper);
+    for (struct rq_duty *at = keeper->first_duty; at != NULL; at = at->next)
+        if (at->fd >= 0) at->clear(at);
+    unlock_list(keeper);
 }
 
 static int start_thread(struct rq_keeper *keeper) {

@@ -9,9 +9,10 @@ struct rq_keeper;
 /* Every call comes from the thread, one at a time, and never waits. */
 struct rq_duty {
     uint32_t (*work)(struct rq_duty *duty); /* a turn; returns how much was done */
-    int (*arm)(struct rq_duty *duty);       /* before sleeping on fd; 1: there is something to do */
-    void (*clear)(struct rq_duty *duty);    /* after sleeping: takes the events off fd */
-    void (*slept)(struct rq_duty *duty);    /* NULL, or: the thread slept, after clear */
+    int (*arm)(struct rq_duty *duty); /* before sleeping on fd, if it needs to be told; 1: it need
+                                         not: there is something to do */
+    void (*clear)(struct rq_duty *duty);             /* after sleeping: takes the events off fd */
+    void (*slept)(struct rq_duty *duty);             /* NULL, or: the thread slept, after clear */
     void (*beat)(struct rq_duty *duty, int is_sync); /* each heartbeat; is_sync: clocks, too */
     int fd;                                          /* -1: none */
     uint64_t nap_ns; /* written by `work`: look again after so long; UINT64_MAX: fd tells */

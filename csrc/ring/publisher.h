@@ -36,6 +36,7 @@ struct rq_tap {
     _Atomic uint64_t flushed_bytes; /* below it no NIC reads; it only grows */
     _Atomic uint64_t cursor_bytes;  /* reliable: below it no reader of the other side does */
     _Atomic uint32_t is_waited_for; /* gate.c sets it while a sender waits; the link clears it */
+    _Atomic uint64_t stalls;        /* gate.c: senders that found it in their way */
     uint64_t cursor_seen;           /* gate.c: where it was, and when it last moved */
     uint64_t moved_ticks;
 };
@@ -58,6 +59,7 @@ struct rq_publisher {
     uint32_t tap_count;
     uint32_t tap_first; /* who is served first: each in turn */
     struct rq_tap *taps[RQ_TAPS_MAX];
+    uint64_t skew_ticks, skew_ticks_max, skew_rounds; /* from the first served to the last */
     int is_replica; /* a NIC writes the segment: nothing is sent here. Then `tail` is what its owner
                        has seen, and next_sequence 0 where he lost count */
     uint64_t origin;      /* the first position that ever was */
@@ -138,6 +140,7 @@ void rq_publisher_remove_tap(struct rq_publisher *publisher, struct rq_tap *tap)
 /* Must be called with the publish lock held. */
 void rq_serve_taps(struct rq_publisher *publisher);
 uint64_t rq_taps_limit(const struct rq_publisher *publisher);
+uint64_t rq_tap_limit(const struct rq_publisher *publisher, const struct rq_tap *tap);
 /* Those whose ring bytes are kept: links that carry, not those that failed. */
 uint32_t rq_taps_joined(const struct rq_publisher *publisher);
 

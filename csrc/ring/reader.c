@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "ring/keeper.h"
 #include "ring/memfd.h"
 #include "ring/wake.h"
 
@@ -63,6 +64,15 @@ void rq_reader_deliver_from_time(struct rq_reader *reader, uint64_t wall_ns) {
     reader->next_sequence = 0;                    /* found out by looking at frames */
 }
 
+void rq_reader_ring_before_sleep(struct rq_reader *reader, struct rq_keeper *keeper) {
+    reader->keeper = keeper;
+}
+
+/* After `waiting` was stored, and the fence. */
+static void ring(const struct rq_reader *reader) {
+    if (reader->keeper != NULL) rq_keeper_ring(reader->keeper);
+}
+
 static int spin(struct rq_reader *reader, uint64_t until_ticks, int is_yielding) {
     for (;;) {
         for (int i = 0; i < SPINS_PER_LOOK; i++) {
@@ -96,6 +106,7 @@ static int sleep_until(struct rq_reader *reader, uint64_t until_ticks) {
                 atomic_store_explicit(&reader->control->waiting, RQ_WAITING_FUTEX,
                                       memory_order_relaxed);
             uint64_t wait_ns = rq_clock_ticks_to_ns(until_ticks - now_ticks);
+            ring(reader);
             error = rq_futex_wait(wake_seq, seen, wait_ns);
             reader->stats.wakes++;
         }
@@ -206,6 +217,8 @@ int rq_reader_arm(struct rq_reader *reader) {
     status = rq_reader_has_news(reader);
     if (status)
         atomic_store_explicit(&reader->control->waiting, RQ_NOT_WAITING, memory_order_relaxed);
+    else
+        ring(reader);
     rq_handle_leave(&reader->handle);
     return status;
 }

@@ -31,6 +31,7 @@ struct rq_reader {
     uint64_t borrowed_taken_bytes;
 
     struct rq_reader_stats stats;
+    struct rq_keeper *keeper; /* NULL, or: of the replica, rung before each sleep */
     void *control_page;
     size_t control_page_bytes;
     int owner_pid; /* the page is not inherited by a forked child */

@@ -113,14 +113,26 @@ void rq_publisher_remove_tap(struct rq_publisher *publisher, struct rq_tap *tap)
     rq_publisher_unlock(publisher);
 }
 
+/* How long the last one waited for those before him. Not while a sender is blocked: then nothing
+ * new goes. */
+static void note_skew(struct rq_publisher *publisher, uint64_t skew_ticks) {
+    if (publisher->blocked_since_ticks != 0) return;
+    publisher->skew_ticks += skew_ticks;
+    publisher->skew_rounds++;
+    if (skew_ticks > publisher->skew_ticks_max) publisher->skew_ticks_max = skew_ticks;
+}
+
 void rq_serve_taps(struct rq_publisher *publisher) {
     uint32_t count = publisher->tap_count;
+    uint64_t first_ticks = 0;
     if (++publisher->tap_first >= count) publisher->tap_first = 0;
     for (uint32_t i = 0; i < count; i++) {
         uint32_t number = publisher->tap_first + i;
         struct rq_tap *tap = publisher->taps[number < count ? number : number - count];
         tap->serve(tap, publisher->tail);
+        if (i == 0 && count > 1) first_ticks = rq_now_ticks();
     }
+    if (count > 1) note_skew(publisher, rq_now_ticks() - first_ticks);
 }
 
 /*
@@ -129,19 +141,22 @@ void rq_serve_taps(struct rq_publisher *publisher) {
  * is never "none" while a chain may come, so a limit that was reckoned from an older value is too
  * low at worst: writer and poster need no other agreement.
  */
+uint64_t rq_tap_limit(const struct rq_publisher *publisher, const struct rq_tap *tap) {
+    /* Pairs with the release store in link_hot.c: the NIC read those bytes before. */
+    uint64_t flushed = atomic_load_explicit(&tap->flushed_bytes, memory_order_acquire);
+    if (flushed == RQ_TAP_GONE) return UINT64_MAX;
+    flushed += publisher->segment.capacity_bytes - RQ_END_RESERVE_BYTES;
+    if (!publisher->segment.is_reliable) return flushed;
+    uint64_t cursor = atomic_load_explicit(&tap->cursor_bytes, memory_order_acquire) +
+                      rq_room_bytes(&publisher->segment) - RQ_END_RESERVE_BYTES;
+    return cursor < flushed ? cursor : flushed;
+}
+
 uint64_t rq_taps_limit(const struct rq_publisher *publisher) {
     uint64_t limit_bytes = UINT64_MAX;
     for (uint32_t i = 0; i < publisher->tap_count; i++) {
-        const struct rq_tap *tap = publisher->taps[i];
-        /* Pairs with the release store in link_hot.c: the NIC read those bytes before. */
-        uint64_t flushed = atomic_load_explicit(&tap->flushed_bytes, memory_order_acquire);
-        if (flushed == RQ_TAP_GONE) continue;
-        flushed += publisher->segment.capacity_bytes - RQ_END_RESERVE_BYTES;
-        if (flushed < limit_bytes) limit_bytes = flushed;
-        if (!publisher->segment.is_reliable) continue;
-        uint64_t cursor = atomic_load_explicit(&tap->cursor_bytes, memory_order_acquire) +
-                          rq_room_bytes(&publisher->segment) - RQ_END_RESERVE_BYTES;
-        if (cursor < limit_bytes) limit_bytes = cursor;
+        uint64_t limit_of_one = rq_tap_limit(publisher, publisher->taps[i]);
+        if (limit_of_one < limit_bytes) limit_bytes = limit_of_one;
     }
     return limit_bytes;
 }

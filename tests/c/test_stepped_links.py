@@ -28,6 +28,8 @@ MUTATIONS = {
         "WORD_UNREAD": "goes round for ever",
         "RELEASED_OUTSIDE": "!is_flushed()",
         "FAILURE_NOT_RUNG": "goes round for ever",
+        "WAITING_NOT_RUNG": "goes round for ever",
+        "WAITING_NOT_ARMED": "goes round for ever",
         "TAP_LIMIT_KEPT": "check_source",
     },
 }

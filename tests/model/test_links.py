@@ -45,6 +45,7 @@ STARVED = {"chain_words": (1, 1, 1, 1), "receives": 1}
 WIDE = {"chain_words": (2, 2, 2, 2, 2)}
 SECOND = {"chain_words": (1, 1, 1), "is_first": False}
 STOPS = {"frames": 2, "stops": True}
+TWO, THREE = {"frames": 2}, {"frames": 3, "is_weak": False}
 FAILS = {"lasts": (3,), "troubles": 1}
 RESTARTS = {"lasts": (2, 2), "troubles": 1}
 REFUSED = {"refusal_ends": True}
@@ -60,7 +61,8 @@ SOUND: dict[str, tuple[Scenario, dict[str, Any]]] = {
     "source, dead peer": (protecting.scenario, DEAD),
     "source, joining": (protecting.scenario, JOINS),
     "source, joining a dead peer": (protecting.scenario, DEAD | JOINS),
-    "turns": (turning.scenario, {}),
+    "turns": (turning.scenario, TWO),
+    "turns, three frames": (turning.scenario, THREE),
     "turns, and the end": (turning.scenario, STOPS),
     "slots": (signalling.scenario, {}),
     "lagging": (resuming.scenario, {}),
@@ -105,9 +107,13 @@ MUTATIONS: list[tuple[str, Scenario, dict[str, Any], str]] = [
     ("left_connected", protecting.scenario, DEAD, "stuck: the publisher waits"),
     ("lag_ignored", protecting.scenario, DEAD, "stuck: the publisher waits"),
     # Who posts and polls.
-    ("no_word_left", turning.scenario, {}, "stuck: .* frames are sent"),
-    ("word_unread", turning.scenario, {}, "stuck: .* frames are sent"),
+    ("no_word_left", turning.scenario, THREE, "stuck: .* frames are sent"),
+    ("word_unread", turning.scenario, THREE, "stuck: .* frames are sent"),
     ("not_rung", turning.scenario, STOPS, "stuck: it failed, and is never flushed"),
+    ("waiting_not_rung", turning.scenario, THREE, "stuck: .* frames are sent"),
+    ("rings_by_what_it_saw", turning.scenario, THREE, "stuck: .* frames are sent"),
+    ("not_armed", turning.scenario, THREE, "stuck: .* frames are sent"),
+    ("unlooked", turning.scenario, THREE, "stuck: .* frames are sent"),
     ("released_outside", turning.scenario, STOPS, "and the link was told to be flushed"),
     # Slots.
     ("slot_freed_early", signalling.scenario, {}, "the send queue overflows"),

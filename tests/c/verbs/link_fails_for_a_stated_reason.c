@@ -111,6 +111,7 @@ static void it_lags(void) {
           stats.flushed_bytes + LINKED_CAPACITY);
     CHECK_EQUAL(rq_publisher_wait(linked.publisher, PAYLOAD, 0), 0);
     CHECK_EQUAL(atomic_load(&linked.publisher->live->counters.stalls), stalls + 1);
+    CHECK_EQUAL(atomic_load(&slot->link->tap.stalls), 1); /* it is this one that is in the way */
     linked_work(slot);
     CHECK_EQUAL(modified, 1);
     run_nic(slot);

@@ -84,6 +84,17 @@ static void publish_while_chains_are_in_flight(void) {
     CHECK_EQUAL(rq_link_sent(slot->link), linked.publisher->tail);
 }
 
+/* The publisher counts how long the last link waited for those served before it. */
+static void check_the_skew(void) {
+    struct rq_publisher_stats before, after;
+    rq_publisher_read_stats(linked.publisher, &before);
+    for (int i = 0; i < MESSAGES; i++) CHECK(rq_send(linked.publisher, message, PAYLOAD) > 0);
+    rq_publisher_read_stats(linked.publisher, &after);
+    CHECK_EQUAL(after.skew_rounds - before.skew_rounds, MESSAGES);
+    CHECK(after.skew_ns > before.skew_ns);
+    CHECK(after.skew_ns_max != 0 && after.skew_ns_max <= after.skew_ns);
+}
+
 static void inherit(const struct rq_segment *segment) {
     CHECK_EQUAL(madvise(segment->base, segment->mapped_bytes, MADV_DOFORK), 0);
 }
@@ -141,6 +152,7 @@ int main(int argc, char **argv) {
     publish_each_by_itself();
     CHECK_EQUAL(allocations, before);
     check_the_turn();
+    check_the_skew();
     publish_while_chains_are_in_flight();
     set_quick(1);
     for (int i = 0; i < LINKED_SLOTS; i++) finish(&linked.slots[i]);
