@@ -75,6 +75,7 @@ from rdmaq.stream.batch import Batch, Gap
 from rdmaq.stream.encode import MessageBlocks
 from rdmaq.stream.events import Event
 from rdmaq.stream.flow import Flow, lossy, reliable
+from rdmaq.stream.link_info import LinkInfo
 from rdmaq.stream.listing import StreamInfo
 from rdmaq.stream.publisher import Publisher
 from rdmaq.stream.stats import PublisherStats, SubscriptionStats
@@ -103,6 +104,7 @@ __all__ = [
     "Gap",
     "GapError",
     "HandoverError",
+    "LinkInfo",
     "MessageBlocks",
     "MessageTooLarge",
     "Node",

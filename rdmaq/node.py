@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from contextlib import ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy.typing as npt
 
@@ -16,6 +16,7 @@ from rdmaq.bootstrap.credentials import Credentials, check_credentials
 from rdmaq.node_network import NetworkDoor
 from rdmaq.region.exported import Export, Table
 from rdmaq.region.exports import Exports
+from rdmaq.sessions import wishes
 from rdmaq.sessions.choice import DeviceChoice
 from rdmaq.shm.listener import Listener
 from rdmaq.stream import keeper
@@ -23,6 +24,9 @@ from rdmaq.stream import schema as schemas
 from rdmaq.stream.flow import Flow, lossy
 from rdmaq.stream.offer import Offer
 from rdmaq.stream.publisher import Publisher
+
+if TYPE_CHECKING:
+    from rdmaq.verbs.link_settings import LinkSettings
 
 
 class Node(Handle):
@@ -41,6 +45,8 @@ class Node(Handle):
             that reaches the caller.
         interface: the same by its network interface, "eth0".
         gid_index: the GID's place in the device's table; taken as it is.
+        link_settings: of a host and port: a `rdmaq.verbs.LinkSettings` for the links of its streams
+            to other hosts. Default: `LinkSettings()`.
 
     Attributes:
         address: as given; a port of 0 has become the one that was free.
@@ -53,7 +59,15 @@ class Node(Handle):
         UnsupportedTransport: a host and port, and gRPC is not installed (rdmaq[net]).
     """
 
-    __slots__ = ("_door", "_exports", "_keeper", "_listener", "_offer", "address")
+    __slots__ = (
+        "_door",
+        "_exports",
+        "_keeper",
+        "_link_settings",
+        "_listener",
+        "_offer",
+        "address",
+    )
 
     def __init__(
         self,
@@ -64,9 +78,11 @@ class Node(Handle):
         device: str | None = None,
         interface: str | None = None,
         gid_index: int | None = None,
+        link_settings: LinkSettings | None = None,
     ) -> None:
         super().__init__()
         where = parse_address(address)
+        self._link_settings = wishes.link_settings(link_settings)
         choice = DeviceChoice.of(device, interface, gid_index)
         users = arguments.user_ids("allow_uids", allow_uids)
         check_credentials(credentials)
@@ -75,10 +91,11 @@ class Node(Handle):
         self._offer = Offer(address, self._exports.answers)
         self._keeper: Any = None
         self._door: NetworkDoor | None = None
-        if not isinstance(where, HostPort) and (device, interface, gid_index) != (None, None, None):
+        wanted = (device, interface, gid_index, link_settings)
+        if not isinstance(where, HostPort) and any(wish is not None for wish in wanted):
             raise errors.UnsupportedTransport(
-                f"{address!r} is reached by shared memory only: device=, interface= and gid_index= "
-                "are for a host and port; leave them out"
+                f"{address!r} is reached by shared memory only: device=, interface=, gid_index= "
+                "and link_settings= are for a host and port; leave them out"
             )
         if not isinstance(where, HostPort):
             self._listener = Listener(where, self._offer.answer, allow_uids=users)
@@ -103,6 +120,7 @@ class Node(Handle):
         guard: int | str | None = None,
         flow: Flow | None = None,
         first_sequence: int = 1,
+        link_settings: LinkSettings | None = None,
     ) -> Publisher:
         """Makes a stream and offers it.
 
@@ -117,6 +135,8 @@ class Node(Handle):
                 what holds messages.
             flow: `lossy()` (default) or `reliable(...)`.
             first_sequence: of the first message, 1 or more.
+            link_settings: a `rdmaq.verbs.LinkSettings` for this stream's links to other hosts.
+                Default: the node's. On this host there are no links.
 
         Raises:
             AddressError: no name for a stream; nothing was offered, as after each of these.
@@ -154,6 +174,7 @@ class Node(Handle):
             flow=lossy() if flow is None else flow,
             first_sequence=first_sequence,
             on_close=self._withdraw,
+            link_settings=wishes.link_settings(link_settings) or self._link_settings,
         )
         try:
             with self._offer.lock:

@@ -18,6 +18,7 @@ from rdmaq.region.channel import Channel
 from rdmaq.region.grant import ARRAY, TABLE, RegionInfo
 from rdmaq.region.region import Region
 from rdmaq.region.table_reader import TableReader
+from rdmaq.sessions import wishes
 from rdmaq.sessions.choice import DeviceChoice
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.cursor import Cursor
@@ -28,6 +29,7 @@ from rdmaq.stream.start import Start, parse_start
 from rdmaq.stream.subscription import WAIT_MODES, Subscription, Wait
 
 if TYPE_CHECKING:
+    from rdmaq.verbs.link_settings import LinkSettings
     from rdmaq.verbs.settings import PairSettings
 
 
@@ -49,10 +51,19 @@ class Link(Protocol):
     def attach(self, name: str, kind: str, timeout: float) -> tuple[RegionInfo, Channel]:
         """Reaches a region or a table, waiting so many seconds for it to be exported."""
 
-    def subscribe(self, request: dict[str, Any], wait_mode: int, timeout: float, /) -> Cursor:
+    def subscribe(
+        self,
+        request: dict[str, Any],
+        wait_mode: int,
+        timeout: float,
+        settings: LinkSettings | None,
+        /,
+    ) -> Cursor:
         """Subscribes to a stream."""
 
-    def follower(self, request: dict[str, Any], wait_mode: int, /) -> Follower:
+    def follower(
+        self, request: dict[str, Any], wait_mode: int, settings: LinkSettings | None, /
+    ) -> Follower:
         """How the same stream is subscribed to when it begins anew."""
 
     def ping(self) -> float:
@@ -107,6 +118,7 @@ class Peer(Handle):
         wait: Wait = "auto",
         timeout: float = 0.0,
         on_restart: OnRestart = "raise",
+        link_settings: LinkSettings | None = None,
     ) -> Subscription:
         """Subscribes to a stream.
 
@@ -129,6 +141,8 @@ class Peer(Handle):
             timeout: seconds to wait for the node to be there and the stream to be offered.
             on_restart: when the publisher vanishes: "raise" `PublisherGone`, or "follow" its next
                 incarnation from its oldest message (`batch.epoch` changes).
+            link_settings: a `rdmaq.verbs.LinkSettings` for this subscription's link. Default: the
+                peer's. Over shared memory there is no link, and it counts for nothing.
 
         Raises:
             StreamNotFound: not on offer; `.available` lists what is.
@@ -158,10 +172,10 @@ class Peer(Handle):
                     f"schema= takes {len(request['schema']):,} bytes as text: no stream has one of "
                     f"more than {lib.RQ_SCHEMA_BYTES_MAX:,}; use fewer fields, or shorter names"
                 )
-        wait_mode = WAIT_MODES[wait]
+        wait_mode, settings = WAIT_MODES[wait], wishes.link_settings(link_settings)
         kind, value = parse_start(start)
         wanted = {**request, "start": kind, "start_value": value}
-        cursor = self._link.subscribe(wanted, wait_mode, timeout)
+        cursor = self._link.subscribe(wanted, wait_mode, timeout, settings)
         # Of a stream that begins anew all is wanted: what of it is gone already is told as a gap.
         first = {**request, "start": lib.RQ_START_SEQUENCE, "start_value": 1}
         return Subscription(
@@ -169,7 +183,7 @@ class Peer(Handle):
             cursor,
             on_gap=on_gap,
             on_restart=on_restart,
-            follower=self._link.follower(first, wait_mode),
+            follower=self._link.follower(first, wait_mode, settings),
         )
 
     def regions(self) -> list[RegionInfo]:
@@ -282,6 +296,7 @@ def connect(
     interface: str | None = None,
     gid_index: int | None = None,
     pair_settings: PairSettings | None = None,
+    link_settings: LinkSettings | None = None,
 ) -> Peer:
     """Finds the node at `address`.
 
@@ -298,6 +313,7 @@ def connect(
         interface: the same by its network interface, "eth0".
         gid_index: the GID's place in the device's table; taken as it is.
         pair_settings: a `rdmaq.verbs.PairSettings`: time-outs, depths and MTU of queue pairs.
+        link_settings: a `rdmaq.verbs.LinkSettings`: how the links of streams to here behave.
 
     Raises:
         PeerNotFound: no node listens there.
@@ -317,30 +333,20 @@ def connect(
 
     users = arguments.user_ids("allow_uids", allow_uids)
     choice = DeviceChoice.of(device, interface, gid_index)
-    _check_settings(pair_settings)
+    pairs, links = wishes.pair_settings(pair_settings), wishes.link_settings(link_settings)
     check_credentials(credentials)
     if isinstance(where, HostPort):
-        found = find(where, credentials, transport, choice, pair_settings, users, timeout=patience)
+        found = find(
+            where, credentials, transport, choice, pairs, users, timeout=patience, links=links
+        )
         return Peer(address, link=found)
-    wishes = (device, interface, gid_index, pair_settings)
-    if transport == "verbs" or any(wish is not None for wish in wishes):
+    wanted = (device, interface, gid_index, pairs, links)
+    if transport == "verbs" or any(wish is not None for wish in wanted):
         raise errors.UnsupportedTransport(
             f"{address!r} is reached by shared memory only: transport='verbs', device=, "
-            "interface=, gid_index= and pair_settings= need the host and port of a node; leave "
-            "them out"
+            "interface=, gid_index=, pair_settings= and link_settings= need the host and port of "
+            "a node; leave them out"
         )
     link = LocalLink(address, where, users)
     link.hello(patience)
     return Peer(address, link=link)
-
-
-def _check_settings(given: Any) -> None:
-    if given is None:
-        return
-    from rdmaq.verbs.settings import PairSettings  # who has no RDMA does not load it
-
-    if not isinstance(given, PairSettings):
-        raise TypeError(
-            f"pair_settings={arguments.shown(given)} is none: it is a {type(given).__name__}; give "
-            "a rdmaq.verbs.PairSettings(...)"
-        )

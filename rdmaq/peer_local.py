@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rdmaq import errors
 from rdmaq.region.attach import attach as attach_region
@@ -17,6 +17,9 @@ from rdmaq.stream.attach import hand_over
 from rdmaq.stream.cursor import Cursor
 from rdmaq.stream.following import AttachingFollower, Follower
 from rdmaq.stream.listing import StreamInfo, stream_info
+
+if TYPE_CHECKING:
+    from rdmaq.verbs.link_settings import LinkSettings
 
 # A restart is followed from inside poll and from event loops: neither may stand still for long.
 _FOLLOW_PATIENCE_SECONDS = 0.2
@@ -58,6 +61,7 @@ class LocalLink:
         request: dict[str, Any],
         wait_mode: int,
         timeout: float,
+        _settings: LinkSettings | None = None,
         patience: float | None = None,
     ) -> Cursor:
         """The mapped ring of a stream; `patience`: how many seconds an answer may take."""
@@ -68,10 +72,12 @@ class LocalLink:
             timeout,
         )
 
-    def follower(self, request: dict[str, Any], wait_mode: int) -> Follower:
+    def follower(
+        self, request: dict[str, Any], wait_mode: int, _settings: LinkSettings | None
+    ) -> Follower:
         """Asks anew each time."""
         return AttachingFollower(
-            lambda: self.subscribe(request, wait_mode, 0.0, _FOLLOW_PATIENCE_SECONDS)
+            lambda: self.subscribe(request, wait_mode, 0.0, patience=_FOLLOW_PATIENCE_SECONDS)
         )
 
     def hello(self, timeout: float = 0.0) -> float:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rdmaq.bootstrap.client import Client
     from rdmaq.peer_verbs import VerbsLink
     from rdmaq.sessions.calling import Caller
+    from rdmaq.verbs.link_settings import LinkSettings
     from rdmaq.verbs.settings import PairSettings
 
 Transport = Literal["auto", "shm", "verbs"]
@@ -55,6 +56,7 @@ def find(
     allow_uids: frozenset[int],
     *,
     timeout: float,
+    links: LinkSettings | None = None,
 ) -> LocalLink | VerbsLink:
     """Returns how the node is reached: shared memory if it hands over, else verbs.
 
@@ -66,6 +68,7 @@ def find(
         pair_settings: of queue pairs; None: the defaults.
         allow_uids: users who may run a node of this host.
         timeout: seconds to wait for the node.
+        links: settings of the links of streams; None: the defaults.
 
     Raises:
         UnsupportedTransport: it is reached by none that may be used; the text says why not, each.
@@ -87,7 +90,8 @@ def find(
             asked = Described(client, description, challenge)
             try:
                 _check_verbs(description)
-                return _by_verbs(where, chosen, choice, pair_settings, asked, deadline)
+                settings = pair_settings, links
+                return _by_verbs(where, chosen, choice, settings, asked, deadline)
             except errors.UnsupportedTransport as error:
                 cause = error.__cause__ or error
                 reasons.append(f"not by verbs, since {error}")
@@ -121,7 +125,7 @@ def _by_verbs(
     where: HostPort,
     credentials: Credentials,
     choice: DeviceChoice,
-    pair_settings: PairSettings | None,
+    settings: tuple[PairSettings | None, LinkSettings | None],
     client: Caller,
     deadline: float,
 ) -> VerbsLink:
@@ -129,7 +133,7 @@ def _by_verbs(
 
     patience = max(0.0, deadline - time.monotonic())
     try:
-        return VerbsLink(where, credentials, choice, pair_settings, client=client, timeout=patience)
+        return VerbsLink(where, credentials, choice, *settings, client=client, timeout=patience)
     except (errors.VerbsUnavailable, errors.DeviceNotFound) as error:
         raise errors.UnsupportedTransport(f"this side has none ({error})") from error
     except (errors.BootstrapError, errors.PairError, errors.RegistrationError) as error:

@@ -20,12 +20,12 @@ from rdmaq.region.verbs_channel import VerbsChannel
 from rdmaq.sessions.calling import SETTINGS, Caller, CallingSession, dial
 from rdmaq.sessions.choice import DeviceChoice
 from rdmaq.sessions.follower import RemoteFollower
-from rdmaq.sessions.link_settings import LinkSettings
 from rdmaq.sessions.outlet import Outlet
 from rdmaq.sessions.remote import Remote
 from rdmaq.stream.cursor import Cursor
 from rdmaq.stream.following import Follower
 from rdmaq.stream.listing import StreamInfo, stream_info
+from rdmaq.verbs.link_settings import LinkSettings
 
 if TYPE_CHECKING:
     from rdmaq.verbs.settings import PairSettings
@@ -136,12 +136,19 @@ class VerbsLink:
                 session.close()
                 raise
 
-    def subscribe(self, request: dict[str, Any], wait_mode: int, timeout: float, /) -> Cursor:
+    def subscribe(
+        self,
+        request: dict[str, Any],
+        wait_mode: int,
+        timeout: float,
+        settings: LinkSettings | None,
+        /,
+    ) -> Cursor:
         """A replica of the stream, and a link to it."""
         deadline = time.monotonic() + timeout
         while True:
             try:
-                return self._remote(request, wait_mode).connect()
+                return self._remote(request, wait_mode, settings).connect()
             except errors.RegionNotFound as error:  # gone between description and connection
                 late = errors.StreamNotFound(str(error), available=())
                 if time.monotonic() >= deadline:
@@ -152,20 +159,23 @@ class VerbsLink:
             self.check_wanted()
             time.sleep(_RETRY_SECONDS)
 
-    def _remote(self, request: dict[str, Any], wait_mode: int) -> Remote:
-        return Remote(
-            self._call, self._outlet, request, wait_mode, self._link_settings, self._settings
-        )
+    def _remote(
+        self, request: dict[str, Any], wait_mode: int, settings: LinkSettings | None
+    ) -> Remote:
+        links = settings or self._link_settings
+        return Remote(self._call, self._outlet, request, wait_mode, links, self._settings)
 
-    def follower(self, request: dict[str, Any], wait_mode: int, /) -> Follower:
+    def follower(
+        self, request: dict[str, Any], wait_mode: int, settings: LinkSettings | None, /
+    ) -> Follower:
         """Connects in a thread of its own."""
         # Not this link's: a subscription that follows outlives its peer.
         call, outlet = self._call, self._outlet
-        settings, link_settings = self._settings, self._link_settings
+        pairs, links = self._settings, settings or self._link_settings
 
         def make(epoch: int, sequence: int) -> Remote:
             after = {**request, "after": (epoch, sequence)}
-            return Remote(call, outlet, after, wait_mode, link_settings, settings)
+            return Remote(call, outlet, after, wait_mode, links, pairs)
 
         return RemoteFollower(make, outlet)
 

@@ -192,7 +192,7 @@ class Ring(_message.Message):
     def __init__(self, data_address: _Optional[int] = ..., data_key: _Optional[int] = ..., live_address: _Optional[int] = ..., live_key: _Optional[int] = ...) -> None: ...
 
 class LinkRequest(_message.Message):
-    __slots__ = ("stream", "subscription", "generation", "epoch", "position", "cursor", "tail_mode", "credit_count", "replica", "pair", "start", "start_value", "is_held")
+    __slots__ = ("stream", "subscription", "generation", "epoch", "position", "cursor", "tail_mode", "credit_count", "replica", "pair", "start", "start_value", "is_held", "depth", "receive_count_max")
     STREAM_FIELD_NUMBER: _ClassVar[int]
     SUBSCRIPTION_FIELD_NUMBER: _ClassVar[int]
     GENERATION_FIELD_NUMBER: _ClassVar[int]
@@ -206,6 +206,8 @@ class LinkRequest(_message.Message):
     START_FIELD_NUMBER: _ClassVar[int]
     START_VALUE_FIELD_NUMBER: _ClassVar[int]
     IS_HELD_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    RECEIVE_COUNT_MAX_FIELD_NUMBER: _ClassVar[int]
     stream: str
     subscription: bytes
     generation: int
@@ -219,23 +221,31 @@ class LinkRequest(_message.Message):
     start: Start
     start_value: int
     is_held: bool
-    def __init__(self, stream: _Optional[str] = ..., subscription: _Optional[bytes] = ..., generation: _Optional[int] = ..., epoch: _Optional[int] = ..., position: _Optional[int] = ..., cursor: _Optional[int] = ..., tail_mode: _Optional[_Union[TailMode, str]] = ..., credit_count: _Optional[int] = ..., replica: _Optional[_Union[Ring, _Mapping]] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[_Union[Start, str]] = ..., start_value: _Optional[int] = ..., is_held: _Optional[bool] = ...) -> None: ...
+    depth: int
+    receive_count_max: int
+    def __init__(self, stream: _Optional[str] = ..., subscription: _Optional[bytes] = ..., generation: _Optional[int] = ..., epoch: _Optional[int] = ..., position: _Optional[int] = ..., cursor: _Optional[int] = ..., tail_mode: _Optional[_Union[TailMode, str]] = ..., credit_count: _Optional[int] = ..., replica: _Optional[_Union[Ring, _Mapping]] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[_Union[Start, str]] = ..., start_value: _Optional[int] = ..., is_held: _Optional[bool] = ..., depth: _Optional[int] = ..., receive_count_max: _Optional[int] = ...) -> None: ...
 
 class LinkReply(_message.Message):
-    __slots__ = ("pair", "start", "sequence", "deliver_sequence", "origin_sequence", "ring")
+    __slots__ = ("pair", "start", "sequence", "deliver_sequence", "origin_sequence", "ring", "tail_mode", "credit_count", "depth")
     PAIR_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     DELIVER_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     ORIGIN_SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     RING_FIELD_NUMBER: _ClassVar[int]
+    TAIL_MODE_FIELD_NUMBER: _ClassVar[int]
+    CREDIT_COUNT_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
     pair: PairAttributes
     start: int
     sequence: int
     deliver_sequence: int
     origin_sequence: int
     ring: Ring
-    def __init__(self, pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[int] = ..., sequence: _Optional[int] = ..., deliver_sequence: _Optional[int] = ..., origin_sequence: _Optional[int] = ..., ring: _Optional[_Union[Ring, _Mapping]] = ...) -> None: ...
+    tail_mode: TailMode
+    credit_count: int
+    depth: int
+    def __init__(self, pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[int] = ..., sequence: _Optional[int] = ..., deliver_sequence: _Optional[int] = ..., origin_sequence: _Optional[int] = ..., ring: _Optional[_Union[Ring, _Mapping]] = ..., tail_mode: _Optional[_Union[TailMode, str]] = ..., credit_count: _Optional[int] = ..., depth: _Optional[int] = ...) -> None: ...
 
 class ConnectRequest(_message.Message):
     __slots__ = ("version", "challenge", "pair", "regions", "probe_address", "probe_key", "link")

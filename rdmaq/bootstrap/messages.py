@@ -17,6 +17,7 @@ TAIL_MODES = ("write", "imm")
 STARTS = ("live", "oldest", "sequence", "time")
 SUBSCRIPTION_BYTES = 16
 CREDITS_MAX = 256
+DEPTH_MAX = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,6 +205,9 @@ class LinkAsk:
         start: one of `STARTS`, for a new replica.
         start_value: the sequence, or the time in ns since 1970.
         is_held: what was published before is READ first; `Backend.begin` starts the link.
+        depth: chains that may be in flight, at most; 0: it does not say.
+        receive_count_max: receives that the subscriber would post, should the publisher insist on
+            "imm"; 0: it would not.
     """
 
     stream: str
@@ -219,6 +223,8 @@ class LinkAsk:
     start: str = "live"
     start_value: int = 0
     is_held: bool = False
+    depth: int = 0
+    receive_count_max: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +238,9 @@ class LinkGrant:
         deliver_sequence: of the first message that was asked for; 0: the stream's first.
         origin_sequence: of the stream's first message; 0: it has none yet.
         ring: the publisher's own, of a link that is held: open to READs by the session's pair.
+        tail_mode: what both sides' settings come to; "": as asked for.
+        credit_count: receives to post before Confirm, with "imm"; 0: as many as were asked for.
+        depth: chains that may be in flight; 0: it does not say.
     """
 
     pair: PairAttributes
@@ -240,6 +249,9 @@ class LinkGrant:
     deliver_sequence: int = 0
     origin_sequence: int = 0
     ring: RingKeys | None = None
+    tail_mode: str = ""
+    credit_count: int = 0
+    depth: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap.messages import (
     CREDITS_MAX,
+    DEPTH_MAX,
     STARTS,
     SUBSCRIPTION_BYTES,
     TAIL_MODES,
@@ -68,7 +69,13 @@ def link_out(link: LinkAsk) -> pb.LinkRequest:
         start=STARTS.index(link.start),  # type: ignore[arg-type]
         start_value=link.start_value,
         is_held=link.is_held,
+        depth=link.depth,
+        receive_count_max=link.receive_count_max,
     )
+
+
+def _is_receives(count: int) -> bool:
+    return 0 < count <= CREDITS_MAX and count & (count - 1) == 0
 
 
 def link_in(link: pb.LinkRequest) -> LinkAsk:
@@ -77,12 +84,13 @@ def link_in(link: pb.LinkRequest) -> LinkAsk:
     need(link.generation > 0, "its link has no generation")
     need(0 < link.tail_mode <= len(TAIL_MODES), "how its tail is to move is unknown")
     tail_mode = TAIL_MODES[link.tail_mode - 1]
-    receives = link.credit_count
-    is_power = receives & (receives - 1) == 0
+    receives, receives_max = link.credit_count, link.receive_count_max
     need(
-        receives == 0 if tail_mode == "write" else 0 < receives <= CREDITS_MAX and is_power,
+        receives == 0 if tail_mode == "write" else _is_receives(receives),
         "its receives for tails are impossible",
     )
+    need(receives_max == 0 or _is_receives(receives_max), "its receives for tails are impossible")
+    need(link.depth <= DEPTH_MAX, "its chains in flight are impossible")
     need(link.cursor <= link.position, "its readers are ahead of its tail")
     need(0 <= link.start < len(STARTS), "where it is to begin is unknown")
     need(link.start_value < _START_VALUE_END, "where it is to begin is impossible")
@@ -103,6 +111,8 @@ def link_in(link: pb.LinkRequest) -> LinkAsk:
         start=STARTS[link.start],
         start_value=link.start_value,
         is_held=link.is_held,
+        depth=link.depth,
+        receive_count_max=receives_max,
     )
 
 
@@ -115,7 +125,25 @@ def link_grant_out(link: LinkGrant) -> pb.LinkReply:
         deliver_sequence=link.deliver_sequence,
         origin_sequence=link.origin_sequence,
         ring=None if link.ring is None else _ring_out(link.ring),
+        tail_mode=("", *TAIL_MODES).index(link.tail_mode),  # type: ignore[arg-type]
+        credit_count=link.credit_count,
+        depth=link.depth,
     )
+
+
+def _tail_granted(link: pb.LinkReply, ask: LinkAsk) -> str:
+    """How its tails come: nothing that was not offered. "": as was asked."""
+    need(0 <= link.tail_mode <= len(TAIL_MODES), "how its tail is to move is unknown")
+    granted = TAIL_MODES[link.tail_mode - 1] if link.tail_mode else ""
+    tail_mode = granted or ask.tail_mode
+    if tail_mode == "write":
+        need(ask.tail_mode == "write", "its tails come in an order that our CPU may not see")
+        need(link.credit_count == 0, "its tails need no receives")
+    else:
+        receives = link.credit_count or ask.credit_count
+        offered = ask.credit_count or ask.receive_count_max
+        need(_is_receives(receives) and receives <= offered, "its tails need receives we have not")
+    return granted
 
 
 def link_grant_in(link: pb.LinkReply, ask: LinkAsk) -> LinkGrant:
@@ -131,7 +159,12 @@ def link_grant_in(link: pb.LinkReply, ask: LinkAsk) -> LinkGrant:
         if ask.is_held
         else "it opens its ring, and nobody asked for that",
     )
+    tail_mode = _tail_granted(link, ask)
+    need(link.depth <= (ask.depth or DEPTH_MAX), "it would have more chains in flight than asked")
     return LinkGrant(
+        tail_mode=tail_mode,
+        credit_count=link.credit_count,
+        depth=link.depth,
         pair=pair_in(link.pair),
         start=_position(link.start),
         sequence=link.sequence,

@@ -10,11 +10,12 @@ from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 from rdmaq.bootstrap.messages import AbsenceRefusal, LinkAsk, Refusal
-from rdmaq.sessions.link_settings import LinkSettings
 from rdmaq.sessions.opened_ring import Ring
 from rdmaq.sessions.served_link import ServedLink
+from rdmaq.verbs.link_settings import LinkSettings
 
 if TYPE_CHECKING:
+    from rdmaq.stream.link_info import LinkInfo
     from rdmaq.stream.publisher import Publisher
     from rdmaq.verbs.domain import Domain
     from rdmaq.verbs.pair import Pair
@@ -35,9 +36,9 @@ _making = threading.Lock()
 def links_of(publisher: Publisher) -> Links:
     """A publisher's; made when the first link is asked for."""
     with _making:
-        links = publisher.links
+        links = publisher.linked
         if not isinstance(links, Links):
-            links = publisher.links = Links()
+            links = publisher.linked = Links()
         return links
 
 
@@ -88,7 +89,8 @@ class Links:
             if older is not None:
                 older.close()
             ring = self._ring(publisher, session_pair.domain)
-            link = ServedLink(publisher, session_pair, ring, ask, LinkSettings(), tell)
+            settings = publisher.link_settings or LinkSettings()
+            link = ServedLink(publisher, session_pair, ring, ask, settings, tell)
             self._links[ask.subscription] = link
             return link
 
@@ -119,6 +121,12 @@ class Links:
         since = time.monotonic() - _EXPECTED_SECONDS_MAX
         self._expected = {who: at for who, at in self._expected.items() if at > since}
         return self._expected
+
+    def facts(self) -> list[LinkInfo]:
+        """What there is to know of each."""
+        with self._lock:
+            links = list(self._links.values())
+        return [facts for link in links if (facts := link.facts()) is not None]
 
     def drain(self, tail_bytes: int, seconds: float, *, also_failed: bool) -> None:
         """Waits until the links have sent all below `tail_bytes`, so long at most.

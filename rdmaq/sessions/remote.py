@@ -21,7 +21,7 @@ from rdmaq.bootstrap.messages import (
 )
 from rdmaq.sessions import attributes
 from rdmaq.sessions.calling import Caller, CallingSession, dial
-from rdmaq.sessions.link_settings import LinkSettings
+from rdmaq.sessions.link_terms import LinkTerms, less_than_asked, terms_at_subscriber, told
 from rdmaq.sessions.minder import MINDER
 from rdmaq.sessions.outlet import Outlet
 from rdmaq.sessions.persisting import Persisting
@@ -29,6 +29,7 @@ from rdmaq.sessions.remote_cursor import RemoteCursor
 from rdmaq.sessions.replica import Replica
 from rdmaq.sessions.wanted import wanted
 from rdmaq.verbs.constants import Access
+from rdmaq.verbs.link_settings import LinkSettings
 
 if TYPE_CHECKING:
     from rdmaq.verbs.pair import Pair
@@ -67,6 +68,8 @@ class Remote(Persisting):
         self._subscription = secrets.token_bytes(SUBSCRIPTION_BYTES)
         self._generation = 0
         self._tail_mode = settings.tail_mode(outlet.device.port.device)
+        self._asked: LinkAsk | None = None  # of the newest link, and what was granted of it
+        self._terms: LinkTerms | None = None
         self._pair: Pair | None = None
         self._cursor: RemoteCursor | None = None  # until it is handed out: it keeps us, not we it
         # What was missed is READ before a link carries: of the first one what `start` asks for.
@@ -127,12 +130,12 @@ class Remote(Persisting):
                 available=[offer.name],
             )
         self._pair = domain.pair(
-            settings.receiving(self._tail_mode),
+            settings.receiving(),
             remote=Access.REMOTE_READ | Access.REMOTE_WRITE,
             is_lent=True,
         )
         tail = self._replica.tail_bytes
-        return LinkAsk(
+        self._asked = LinkAsk(
             stream=offer.name,
             subscription=self._subscription,
             generation=self._generation,
@@ -146,7 +149,10 @@ class Remote(Persisting):
             start="live" if tail else STARTS[self._start[0]],
             start_value=0 if tail else self._start[1],
             is_held=self._is_held,
+            depth=settings.depth,
+            receive_count_max=settings.credits,
         )
+        return self._asked
 
     def granted(self, grant: LinkGrant) -> None:
         """Puts the replica where the link will begin; admits the reader there, if it is the first.
@@ -157,8 +163,12 @@ class Remote(Persisting):
         replica = self._replica
         assert replica is not None
         assert self._pair is not None
+        assert self._asked is not None
         self._pair.connect(attributes.to_address(grant.pair))
+        self._terms = terms_at_subscriber(grant, self._asked)
         is_first, self._ring = self._sock is None, grant.ring
+        if is_first and (less := less_than_asked(self._terms, self._asked)):
+            self._tell("linked", f"link {self._generation}: {less}")
         if is_first:
             origin, generation = grant.origin_sequence, self._generation
             replica.open(grant.start, grant.sequence, origin, generation)
@@ -175,11 +185,11 @@ class Remote(Persisting):
         """The link may write the replica from now on."""
         assert self._replica is not None
         assert self._pair is not None
-        is_imm = self._tail_mode == "imm"
+        assert self._terms is not None
         self._replica.attach(
             self._outlet.keeper(),
-            self._pair.lend() if is_imm else ffi.NULL,
-            self._settings.credits if is_imm else 0,
+            self._pair.lend() if self._terms.tail == "imm" else ffi.NULL,
+            self._terms.credits,
         )
 
     def _admitted(self, replica: Replica, sequence: int) -> RemoteCursor:
@@ -206,7 +216,15 @@ class Remote(Persisting):
             theirs.close()
             raise
         cursor.remote = self
+        lib.rq_reader_ring_before_sleep(cursor.handle, self._outlet.keeper())
         return cursor
+
+    def negotiated(self) -> dict[str, str | int]:
+        """What holds for the newest link; "transport" alone while there is none."""
+        terms, pair = self._terms, self._pair
+        if terms is None or pair is None:
+            return {"transport": "verbs"}
+        return told(terms, pair.facts, self._generation)
 
     def ready(self) -> None:
         """The reader hung up: it was closed, or forgotten.

@@ -31,6 +31,10 @@ class RemoteCursor(Cursor):
                 news.append(self.remote.news.popleft())
         return news
 
+    def negotiated(self) -> dict[str, str | int]:
+        """What holds for the link."""
+        return self.remote.negotiated()
+
     def carried(self) -> dict[str, int]:
         """Counts of links and of what was READ."""
         return asdict(self.remote.counts)

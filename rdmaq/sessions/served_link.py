@@ -22,13 +22,16 @@ from rdmaq.bootstrap.messages import (
     Refusal,
 )
 from rdmaq.sessions import attributes
-from rdmaq.sessions.link_settings import LinkSettings
+from rdmaq.sessions.link_facts import link_info
+from rdmaq.sessions.link_terms import LinkTerms, terms_at_publisher
 from rdmaq.sessions.minder import MINDER
 from rdmaq.sessions.opened_ring import OpenedRing, Ring
 from rdmaq.verbs import pointers
 from rdmaq.verbs.constants import Access
+from rdmaq.verbs.link_settings import LinkSettings
 
 if TYPE_CHECKING:
+    from rdmaq.stream.link_info import LinkInfo
     from rdmaq.stream.publisher import Publisher
     from rdmaq.verbs.pair import Pair
 
@@ -71,6 +74,7 @@ class ServedLink:
         tell: Callable[[], bool],
     ) -> None:
         self.publisher, self.ask, self.tell = publisher, ask, tell
+        self._terms: LinkTerms | None = None
         self._lock = threading.Lock()
         self._handle: Any = None
         self._opened: OpenedRing | None = None
@@ -84,10 +88,11 @@ class ServedLink:
             self._pair = domain.pair(settings.sending(), remote=Access.NONE, is_lent=True)
             undo.pop_all()
         try:
+            terms = self._terms = terms_at_publisher(settings, ask)
             self._pair.connect(attributes.to_address(ask.pair))
             if ask.is_held:
                 self._opened = OpenedRing(ring, session_pair)
-            self._handle = self._made(ring, settings)
+            self._handle = self._made(ring, terms)
             stats = self._stats()
             self.grant = LinkGrant(
                 pair=attributes.to_message(self._pair),
@@ -96,12 +101,15 @@ class ServedLink:
                 deliver_sequence=stats.deliver_sequence,
                 origin_sequence=stats.origin_sequence,
                 ring=None if self._opened is None else self._opened.keys,
+                tail_mode=terms.tail,
+                credit_count=terms.credits,
+                depth=terms.depth,
             )
         except BaseException:
             self._let_go()
             raise
 
-    def _made(self, ring: Ring, settings: LinkSettings) -> Any:
+    def _made(self, ring: Ring, terms: LinkTerms) -> Any:
         ask, out = self.ask, ffi.new("struct rq_link **")
         there = ask.replica
         setup = ffi.new("struct rq_link_setup *")
@@ -113,8 +121,8 @@ class ServedLink:
         # The device's own time-outs come first; this is for completions that were lost.
         setup.overdue_ns = int(2e9 * self._pair.settings.failure_seconds_max)
         setup.generation = ask.generation
-        setup.tail_mode = _MODES[ask.tail_mode]
-        setup.depth, setup.credit_count = settings.depth, ask.credit_count
+        setup.tail_mode = _MODES[terms.tail]
+        setup.depth, setup.credit_count = terms.depth, terms.credits
         setup.event_fd = self._event_fd
         setup.start, setup.start_value = STARTS.index(ask.start), ask.start_value
         setup.is_held, setup.may_skip = ask.is_held, True
@@ -216,6 +224,13 @@ class ServedLink:
             if self._is_closed or self.was_cut_off:
                 return False
             return bool(self._stats().state == lib.RQ_LINK_FAILED)
+
+    def facts(self) -> LinkInfo | None:
+        """What there is to know of it; None once it is closed."""
+        with self._lock:
+            if self._is_closed or self._terms is None:
+                return None
+            return link_info(self._stats(), self._pair.facts, self._terms)
 
     def _stats(self) -> Any:
         stats = ffi.new("struct rq_link_stats *")

@@ -151,6 +151,10 @@ class Cursor:
         """Counts of the way here, by the names of `SubscriptionStats`."""
         return {}
 
+    def negotiated(self) -> dict[str, str | int]:
+        """What was agreed on with the publisher's side."""
+        return {"transport": self.transport}
+
     def wall_ns(self, ticks: int) -> int:
         """Wall-clock time of a publisher's tick, by its own table; 0: unknown (or forked)."""
         if os.getpid() != self._pid:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,19 +15,13 @@ from rdmaq.stream import encode, many, refusals
 from rdmaq.stream import schema as schemas
 from rdmaq.stream.claim import Claim
 from rdmaq.stream.flow import Flow
+from rdmaq.stream.publisher_facts import Links
 from rdmaq.stream.sending import Sending
 
+if TYPE_CHECKING:
+    from rdmaq.verbs.link_settings import LinkSettings
+
 _DRAIN_SECONDS, _END_SECONDS_MAX = 5.0, 1.0
-
-
-class Links(Protocol):
-    """To subscribers over verbs, as their publisher sees them; `sessions.links.Links` is one."""
-
-    def drain(self, tail_bytes: int, seconds: float, *, also_failed: bool) -> None:
-        """Waits until they have sent all below `tail_bytes`, so long at most."""
-
-    def close(self) -> None:
-        """Ends all of them."""
 
 
 class Publisher(Sending):
@@ -51,7 +45,8 @@ class Publisher(Sending):
         "_taken",
         "handle",
         "keeper",
-        "links",
+        "link_settings",
+        "linked",
         "name",
         "schema_text",
         "segment",
@@ -67,6 +62,7 @@ class Publisher(Sending):
         flow: Flow,
         first_sequence: int,
         on_close: Callable[[Publisher], None],
+        link_settings: LinkSettings | None = None,
     ) -> None:
         super().__init__()
         refusals.check_first_sequence(first_sequence)
@@ -78,7 +74,8 @@ class Publisher(Sending):
         self._on_close = on_close
         self._taken = ffi.new("struct rq_taken *")
         self.keeper: Any = None  # the node's thread, once it is offered
-        self.links: Links | None = None  # to subscribers over verbs, once there was one
+        self.link_settings = link_settings
+        self.linked: Links | None = None  # to subscribers over verbs, once there was one
         self.segment, self._segment_fd = segments.create(
             name,
             text,
@@ -192,16 +189,16 @@ class Publisher(Sending):
         drain = arguments.seconds("drain", drain)
         if self._is_closed or self._is_forked:
             return
-        if self.links is not None:  # a closed stream gives no new link to whom one has failed
+        if self.linked is not None:  # a closed stream gives no new link to whom one has failed
             tail_bytes = int(self._counts().tail_bytes)
-            self.links.drain(tail_bytes, drain, also_failed=True)
+            self.linked.drain(tail_bytes, drain, also_failed=True)
         self._is_closed = True
         try:
             lib.rq_publisher_close(self.handle)
-            if self.links is not None:
+            if self.linked is not None:
                 tail_bytes = int(self._counts().tail_bytes)
-                self.links.drain(tail_bytes, _END_SECONDS_MAX, also_failed=False)
-                self.links.close()
+                self.linked.drain(tail_bytes, _END_SECONDS_MAX, also_failed=False)
+                self.linked.close()
         finally:
             self._on_close(self)
 

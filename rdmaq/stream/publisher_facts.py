@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -10,7 +10,21 @@ from rdmaq._fast import ffi, lib
 from rdmaq._handle import BareHandle
 from rdmaq.shm.segment import Segment
 from rdmaq.stream.flow import Flow
+from rdmaq.stream.link_info import LinkInfo
 from rdmaq.stream.stats import PublisherStats
+
+
+class Links(Protocol):
+    """To subscribers over verbs, as their publisher sees them; `sessions.links.Links` is one."""
+
+    def drain(self, tail_bytes: int, seconds: float, *, also_failed: bool) -> None:
+        """Waits until they have sent all below `tail_bytes`, so long at most."""
+
+    def facts(self) -> list[LinkInfo]:
+        """What there is to know of each."""
+
+    def close(self) -> None:
+        """Ends all of them."""
 
 
 class PublisherFacts(BareHandle):
@@ -19,6 +33,7 @@ class PublisherFacts(BareHandle):
     __slots__ = ()
     _dtype: np.dtype[Any] | None
     _flow: Flow
+    linked: Links | None
     handle: Any
     segment: Segment
     name: str
@@ -58,6 +73,17 @@ class PublisherFacts(BareHandle):
         """Subscribers now."""
         return int(self._counts().reader_count)
 
+    def links(self) -> list[LinkInfo]:
+        """The links to subscribers on other hosts, as they are now; empty where there are none.
+
+        A link that failed is among them until its subscriber has asked for the next one.
+
+        Raises:
+            ClosedError: in a forked child.
+        """
+        self._check_not_forked()
+        return [] if self.linked is None else self.linked.facts()
+
     @property
     def stats(self) -> PublisherStats:
         """Counts since the stream began."""
@@ -72,11 +98,17 @@ class PublisherFacts(BareHandle):
             wakes=counts.wakes,
             readers=counts.reader_count,
             readers_cut_off=counts.readers_cut_off,
+            links=tuple(self.links()),
+            link_skew_ns=counts.skew_ns / counts.skew_rounds if counts.skew_rounds else 0.0,
+            link_skew_ns_max=counts.skew_ns_max,
         )
 
-    def _counts(self) -> Any:
+    def _check_not_forked(self) -> None:
         if self._is_forked:
             raise self.closed_error()
+
+    def _counts(self) -> Any:
+        self._check_not_forked()
         counts = ffi.new("struct rq_publisher_stats *")
         lib.rq_publisher_read_stats(self.handle, counts)
         return counts

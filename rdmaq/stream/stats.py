@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from rdmaq.stream.link_info import LinkInfo
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PublisherStats:
@@ -16,10 +18,15 @@ class PublisherStats:
         ring_bytes: bytes of the ring written, headers and padding included: divided by the
             capacity, how often it wrapped.
         gaps: upstream losses declared.
-        stalls: times that a send found the gate shut (reliable mode).
+        stalls: times that a send had to wait: for readers (reliable flow), or for a NIC that was
+            still to read what the send would have written over (`links` tells which).
         wakes: sleeping subscribers woken.
         readers: subscribers now.
         readers_cut_off: subscribers cut off so far.
+        links: those to other hosts, as `Publisher.links()` tells them.
+        link_skew_ns: with two links or more: from the first one's being served with what was
+            published to the last one's, on average. Who is first changes from publish to publish.
+        link_skew_ns_max: the most that this was.
     """
 
     messages: int
@@ -31,6 +38,9 @@ class PublisherStats:
     wakes: int
     readers: int
     readers_cut_off: int
+    links: tuple[LinkInfo, ...] = ()
+    link_skew_ns: float = 0.0
+    link_skew_ns_max: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -80,6 +80,21 @@ class Subscription(Reading):
         """How the bytes come here: "shm" or "verbs"."""
         return self._cursor.transport
 
+    def negotiated(self) -> dict[str, str | int]:
+        """What was agreed on with the publisher's side, for people.
+
+        "transport"; over verbs also what carries the stream: "device", "gid", "peer_gid",
+        "queue_pair", "peer_queue_pair", "mtu_bytes", "timers", "generation" (of the subscription's
+        links, which one it is), and of both sides' `LinkSettings` the lesser: "tail" ("write" or
+        "imm"), "credits", "depth". New names may come.
+
+        Raises:
+            ClosedError: the subscription is closed.
+        """
+        if self.closed:
+            raise self.closed_error()
+        return self._cursor.negotiated()
+
     @property
     def schema(self) -> np.dtype[Any] | None:
         """The dtype of the records; None for an untyped stream."""

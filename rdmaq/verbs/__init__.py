@@ -25,6 +25,7 @@ from rdmaq.verbs.domain import Domain
 from rdmaq.verbs.events import DeviceEvent, Events
 from rdmaq.verbs.gids import Gid
 from rdmaq.verbs.limits import DeviceLimits
+from rdmaq.verbs.link_settings import LinkSettings
 from rdmaq.verbs.memory import Memory, MemoryPart, RemoteMemory
 from rdmaq.verbs.operation import Operation, Receive
 from rdmaq.verbs.pair import Pair
@@ -42,6 +43,7 @@ __all__ = [
     "EventKind",
     "Events",
     "Gid",
+    "LinkSettings",
     "Memory",
     "MemoryPart",
     "Operation",

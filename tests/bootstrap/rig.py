@@ -80,6 +80,8 @@ LINK = LinkAsk(
     cursor=65504,
     tail_mode="imm",
     credit_count=16,
+    depth=8,
+    receive_count_max=16,
     replica=REPLICA,
     pair=replace(PAIR, qp_num=18, receives=0),
 )
@@ -155,6 +157,9 @@ class Backend:
             deliver_sequence=8,
             origin_sequence=2,
             ring=RING if ask.is_held else None,
+            tail_mode="imm",
+            credit_count=4,
+            depth=7,
         )
 
     def begin(self, session: bytes, position: int, cursor: int) -> bool:

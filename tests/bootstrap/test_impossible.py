@@ -10,10 +10,10 @@ import pytest
 
 import rdmaq
 from rdmaq.bootstrap import bootstrap_pb2 as pb
-from rdmaq.bootstrap import wire
+from rdmaq.bootstrap import wire, wire_link
 from rdmaq.bootstrap.messages import Refusal
 from tests.bootstrap import rig
-from tests.bootstrap.rig import ASK, HELD, HELD_ASK, LINK, LINK_ASK, serving
+from tests.bootstrap.rig import ASK, HELD, HELD_ASK, LINK, LINK_ASK, Backend, serving
 from tests.bootstrap.test_security import check_serves, client_of
 
 
@@ -160,6 +160,9 @@ def test_probe_memory_that_is_nowhere_and_regions_asked_twice_are_refused(addres
         ("credit_count", 0, "receives for tails are impossible"),
         ("credit_count", 48, "receives for tails are impossible"),
         ("credit_count", 512, "receives for tails are impossible"),
+        ("receive_count_max", 24, "receives for tails are impossible"),
+        ("receive_count_max", 512, "receives for tails are impossible"),
+        ("depth", 65, "chains in flight are impossible"),
         ("replica.data_address", 0, "memory is nowhere"),
         ("replica.data_address", 2**64 - 32, "memory is nowhere"),
         ("replica.live_address", 0, "memory is nowhere"),
@@ -265,6 +268,27 @@ def test_link_granted_out_of_bounds_or_unasked_is_refused_by_the_caller(
         monkeypatch.setattr(wire, "connect_reply", gave_more)
         with pytest.raises(rdmaq.BootstrapError, match="not what was asked for"):
             client.connect(ASK, client.describe()[1])
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("tail_mode", 1, "an order that our CPU may not see"),  # nobody asked for tails by WRITE
+        ("tail_mode", 3, "how its tail is to move is unknown"),
+        ("credit_count", 32, "receives we have not"),
+        ("credit_count", 3, "receives we have not"),
+        ("depth", 9, "more chains in flight than asked"),
+    ],
+)
+def test_link_granted_beyond_what_was_offered_is_refused(
+    field: str, value: int, reason: str
+) -> None:
+    """What both sides' settings come to is never more than one of them has."""
+    reply = wire_link.link_grant_out(Backend.link(LINK))
+    assert wire_link.link_grant_in(reply, LINK) == Backend.link(LINK)
+    setattr(reply, field, value)
+    with pytest.raises(rdmaq.BootstrapError, match=reason):
+        wire_link.link_grant_in(reply, LINK)
 
 
 def _without_ring(reply: pb.ConnectReply) -> pb.ConnectReply:

@@ -11,7 +11,7 @@ import pytest
 
 import rdmaq
 from rdmaq.rig.fixtures import RdmaWire
-from rdmaq.sessions.link_settings import LinkSettings
+from rdmaq.verbs.link_settings import LinkSettings
 from tests.conformance.rig import (
     TICK,
     eventually,

@@ -11,9 +11,9 @@ import pytest
 
 import rdmaq
 from rdmaq.errors import RegistrationError
-from rdmaq.sessions.link_settings import LinkSettings
 from rdmaq.sessions.served_link import ServedLink
 from rdmaq.stream import keeper
+from rdmaq.verbs.link_settings import LinkSettings
 
 
 class FullDomain:

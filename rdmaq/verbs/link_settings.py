@@ -1,4 +1,4 @@
-"""What may be tuned about the links of streams over verbs, in one place."""
+"""What may be tuned about the links of streams, in one place; each bound is checked."""
 
 from __future__ import annotations
 
@@ -22,16 +22,20 @@ _INLINE_BYTES = 64  # a heartbeat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LinkSettings:
-    """How the link behaves that writes a subscriber's replica.
+    """How a link behaves: the queue pairs by which a publisher's NIC writes a subscriber's ring.
+
+    Both sides may have settings (`Node`, `Node.publish`; `connect`, `Peer.subscribe`). Where both
+    have a say the lesser counts; `Subscription.negotiated()` and `Publisher.links()` tell it.
 
     Attributes:
-        tail: how the replica learns how far it is written: "write" (a WRITE behind the data; for
-            devices that keep their order), "imm" (our CPU stores it after a completion; for any),
-            or "auto": "write" for devices known to keep the order, else "imm".
-        depth: chains that the publisher may have in flight, 1 to 64.
-        credits: receives for "imm", a power of two up to 256.
-        timers: of the queue pairs; only their time-outs and retries count here.
-        silent_seconds: without a heartbeat for so long the stream is told to be silent.
+        tail: how the subscriber learns how far his ring is written: "write" (a WRITE behind the
+            data, for devices that keep their order), "imm" (his CPU stores it after a completion,
+            for any), or "auto": "write" for devices known to keep the order, else "imm". The
+            subscriber's device decides; "imm" of either side counts.
+        depth: chains that the publisher may have in flight, 1 to 64; the lesser of both sides.
+        credits: receives for "imm", a power of two up to 256; the lesser of both sides.
+        timers: each side's own queue pair: its time-outs, retries, MTU and classes; no depths.
+        silent_seconds: the subscriber's: without a heartbeat for so long the stream is silent.
 
     Raises:
         ValueError: one of them is out of range.
@@ -71,9 +75,9 @@ class LinkSettings:
         # Data, data behind the wrap, tail, for each chain; a READ, a heartbeat, the origin.
         return self._pair(3 * self.depth + 3, 0)
 
-    def receiving(self, tail_mode: str) -> PairSettings:
-        """Of the subscriber's pair, which sends nothing."""
-        return self._pair(4, self.credits if tail_mode == "imm" else 0)
+    def receiving(self) -> PairSettings:
+        """Of the subscriber's pair, which sends nothing; its publisher may insist on "imm"."""
+        return self._pair(4, self.credits)
 
     def _pair(self, send_depth: int, receive_depth: int) -> PairSettings:
         timers = self.timers

@@ -9,7 +9,7 @@ import pytest
 
 from rdmaq import PairError
 from rdmaq._fast import lib
-from rdmaq.sessions.link_settings import LinkSettings, keeps_order
+from rdmaq.verbs.link_settings import LinkSettings, keeps_order
 
 
 @pytest.mark.parametrize(
@@ -42,8 +42,7 @@ def test_pairs_have_room_for_every_request_of_a_link(depth: int) -> None:
     settings = LinkSettings(depth=depth, credits=16)
     assert settings.sending().send_depth == 3 * depth + 3
     assert settings.sending().receive_depth == 0
-    assert settings.receiving("imm").receive_depth == 16
-    assert settings.receiving("write").receive_depth == 0
+    assert settings.receiving().receive_depth == 16
 
 
 def test_order_is_believed_of_listed_drivers_on_listed_cpus_only(tmp_path: Path) -> None:
