@@ -53,8 +53,28 @@ def _run(
     least=10,
 )
 @options.capacity
-def latency(message_bytes: int, count: int | None, capacity: str, **common: Any) -> None:
+@options.transport
+def latency(
+    message_bytes: int,
+    count: int | None,
+    capacity: str,
+    transport: str,
+    devices: tuple[str, ...],
+    **common: Any,
+) -> None:
     """Round trips of small messages between two processes."""
+    if transport == "verbs":
+        from rdmaq.bench import latency_verbs_report
+
+        count = count or (50 if common["quick"] else 300)
+        settings = {"message_bytes": message_bytes, "count": count, "capacity": capacity}
+        _run(
+            latency_verbs_report.BENCHMARK,
+            {**settings, "devices": devices},
+            rounds_usual=15,
+            **common,
+        )
+        return
     from rdmaq.bench import latency_report
 
     count = count or (2000 if common["quick"] else 20_000)
@@ -65,30 +85,56 @@ def latency(message_bytes: int, count: int | None, capacity: str, **common: Any)
 @bench.command()
 @options.common
 @options.batch
-@options.message_bytes(32, 1024, "Payload of a message of send and send_many.")
-@options.count(10_000_000, "Batches a round.  [default: 20000; quick: 2000]")
+@options.message_bytes(
+    None, 1024, "Payload of a message of send and send_many.  [default: 32; verbs: 64, of all]"
+)
+@options.count(
+    10_000_000,
+    "Batches a round; verbs: perftest's WRITEs.  "
+    "[default: 20000; quick: 2000; verbs: 5000 and 500]",
+)
 @click.option(
     "--messages",
     type=click.IntRange(64, 100_000_000),
-    help="Messages a round of send and send_many.  [default: 200000; quick: 20000]",
+    help="Messages a round of send and send_many; verbs: of each.  "
+    "[default: 200000; quick: 20000; verbs: 100000 and 20000]",
 )
 @options.capacity
+@options.transport
 def rate(
     batch: int,
-    message_bytes: int,
+    message_bytes: int | None,
     count: int | None,
     messages: int | None,
     capacity: str,
+    transport: str,
+    devices: tuple[str, ...],
     **common: Any,
 ) -> None:
     """Records and messages a second from one process to another, without loss."""
+    quick = common["quick"]
+    if transport == "verbs":
+        from rdmaq.bench import rate_verbs_report
+
+        settings: dict[str, Any] = {
+            "message_bytes": message_bytes or 64,
+            "batch": batch,
+            "count": messages or (20_000 if quick else 100_000),
+            "write_count": count or (500 if quick else 5000),
+            "capacity": capacity,
+            "devices": devices,
+        }
+        _run(rate_verbs_report.BENCHMARK, settings, rounds_usual=15, **common)
+        return
     from rdmaq.bench import rate_report
+
+    message_bytes = message_bytes or 32
 
     settings = {
         "batch": batch,
-        "batches": count or (2000 if common["quick"] else 20_000),
+        "batches": count or (2000 if quick else 20_000),
         "message_bytes": message_bytes,
-        "messages": messages or (20_000 if common["quick"] else 200_000),
+        "messages": messages or (20_000 if quick else 200_000),
         "capacity": capacity,
     }
     _run(rate_report.BENCHMARK, settings, **common)
@@ -105,17 +151,37 @@ def rate(
 )
 @options.batch
 @options.message_bytes(48, 1024, "Payload of a single message.")
-@options.count(1_000_000, "Bursts a round.  [default: 500; quick: 100]")
+@options.count(
+    1_000_000, "Bursts a round; verbs: messages.  [default: 500; quick: 100; verbs: 300 and 50]"
+)
 @options.capacity
+@options.transport
 def fanout(
     subscribers: int,
     batch: int,
     message_bytes: int,
     count: int | None,
     capacity: str,
+    transport: str,
+    devices: tuple[str, ...],
     **common: Any,
 ) -> None:
-    """What subscribers cost the publisher, and what each of them receives."""
+    """What subscribers cost the publisher, and what each of them receives.
+
+    Over verbs: what links cost it, and how long the last one gets a message after the first.
+    """
+    if transport == "verbs":
+        from rdmaq.bench import skew_report
+
+        settings: dict[str, Any] = {
+            "subscribers": subscribers,
+            "message_bytes": message_bytes,
+            "count": count or (50 if common["quick"] else 300),
+            "capacity": capacity,
+            "devices": devices,
+        }
+        _run(skew_report.BENCHMARK, settings, rounds_usual=15, **common)
+        return
     from rdmaq.bench import fanout_report
 
     settings = {

@@ -121,6 +121,30 @@ def command_line() -> list[str]:
 capacity = click.option(
     "--capacity", type=Capacity(), default="16MiB", show_default=True, help="Each ring."
 )
+
+
+def transport(function: Callable[..., None]) -> Callable[..., None]:
+    """The options `--transport` and `--device`."""
+    for option in (
+        click.option(
+            "--transport",
+            type=click.Choice(["shm", "verbs"]),
+            default="shm",
+            show_default=True,
+            help="verbs: between two RDMA devices of this machine.",
+        ),
+        devices,
+    ):
+        function = option(function)
+    return function
+
+
+devices = click.option(
+    "--device",
+    "devices",
+    multiple=True,
+    help="The two devices, far and near, by name.  [default: the first two that are active]",
+)
 batch = click.option(
     "--batch",
     type=click.IntRange(1, 16_384),
@@ -130,14 +154,14 @@ batch = click.option(
 )
 
 
-def message_bytes(default: int, most: int, what: str) -> Callable[..., Any]:
+def message_bytes(default: int | None, most: int, what: str) -> Callable[..., Any]:
     """The option `--bytes`."""
     return click.option(
         "--bytes",
         "message_bytes",
         type=click.IntRange(1, most),
         default=default,
-        show_default=True,
+        show_default=default is not None,
         help=what,
     )
 
