@@ -91,10 +91,11 @@ int rq_publisher_begin_tap(struct rq_publisher *publisher, struct rq_tap *tap, u
         }
     } else if (lag_bytes > segment->capacity_bytes / 2) {
         error = -ESTALE;
-    } else {
-        error = rq_handle_is_closing(&publisher->handle) && lag_bytes == 0
-                    ? -ESHUTDOWN
-                    : join_at(publisher, tap, position, cursor);
+    } else { /* also while it is being closed: its end is yet to be sent, unless that was READ */
+        int has_ended =
+            atomic_load_explicit(&publisher->live->state, memory_order_relaxed) == RQ_STATE_ENDED;
+        error =
+            has_ended && lag_bytes == 0 ? -ESHUTDOWN : join_at(publisher, tap, position, cursor);
     }
     if (error == 0) *sequence_out = sequence_at(publisher, position);
     rq_publisher_unlock(publisher);

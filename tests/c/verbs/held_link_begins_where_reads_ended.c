@@ -193,6 +193,25 @@ static void held_link_whose_other_side_lies_or_is_gone_keeps_nobody(void) {
     }
 }
 
+/* All is READ, and the publisher is being closed: who begins then still gets the end. */
+static void end_is_sent_to_who_begins_before_it(void) {
+    linked_open(&linked, 5, 0, RQ_TAIL_BY_WRITE);
+    CHECK_EQUAL(send(20), 20);
+    CHECK_EQUAL(open_held(RQ_START_OLDEST, 0, 1), 0);
+    begin_backfill(1);
+    CHECK_EQUAL(fill(), RQ_BACKFILL_REACHED);
+    read_whole(1, 20);
+    atomic_store(&linked.publisher->handle.is_closing, 1);
+    CHECK_EQUAL(rq_replica_attach(slot->replica, NULL, NULL, 0), 0);
+    CHECK_EQUAL(rq_link_begin(slot->link, place_of(21), 0), 0);
+    atomic_store(&linked.publisher->handle.is_closing, 0);
+    CHECK_EQUAL(rq_publisher_close(linked.publisher), 0);
+    run_nic();
+    CHECK_EQUAL(rq_reader_poll(slot->reader, &linked.poll, 1, 0), RQ_POLL_END);
+    end_backfill();
+    linked_close(&linked);
+}
+
 static void reads_wait_for_who_has_not_read(void) {
     linked_open(&linked, 3, 0, RQ_TAIL_BY_WRITE);
     CHECK_EQUAL(send(100), 100);
@@ -233,6 +252,7 @@ int main(int argc, char **argv) {
     publisher_says_where_it_begins();
     reliable_ring_is_kept_from_where_it_begins();
     held_link_whose_other_side_lies_or_is_gone_keeps_nobody();
+    end_is_sent_to_who_begins_before_it();
     reads_wait_for_who_has_not_read();
     return 0;
 }
