@@ -53,7 +53,14 @@ MUTATIONS = {
 }
 
 # In test_stepped_links.py: a whole turn at a time shows nothing of them.
-BY_STEPS = ["WORD_NOT_LEFT", "WORD_UNREAD", "RELEASED_OUTSIDE", "FAILURE_NOT_RUNG"]
+BY_STEPS = [
+    "WORD_NOT_LEFT",
+    "WORD_UNREAD",
+    "RELEASED_OUTSIDE",
+    "FAILURE_NOT_RUNG",
+    "WAITING_NOT_RUNG",
+    "WAITING_NOT_ARMED",
+]
 
 
 def run(preset: str, program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
