@@ -40,6 +40,13 @@ struct rq_link;
 struct rq_replica;
 struct rq_backfill;
 
+/* What explains a publisher's ticks, as of a moment; ns_per_tick_q32 0: nothing does yet. */
+struct rq_clock_told {
+    uint64_t base_ticks;
+    uint64_t base_wall_ns;
+    uint64_t ns_per_tick_q32;
+};
+
 /* A ring in another host's memory: its data and live words, as registered there. */
 struct rq_ring_there {
     uint64_t data_address;
@@ -78,10 +85,11 @@ struct rq_link_stats {
     uint64_t start_sequence;   /* there; 0: the stream had none yet */
     uint64_t deliver_sequence; /* of the first message that `start` asks for; 0: the stream's */
     uint64_t origin_sequence;  /* of the stream's first message; 0: it had none yet */
-    uint64_t sent_bytes;       /* the replica's tail when all that was posted has arrived */
-    uint64_t flushed_bytes;    /* below it nothing of ours is read by the NIC any more */
-    uint64_t cursor_bytes;     /* reliable: below it every reader there is done */
-    uint64_t lag_bytes;        /* published and not flushed */
+    struct rq_clock_told clock;
+    uint64_t sent_bytes;    /* the replica's tail when all that was posted has arrived */
+    uint64_t flushed_bytes; /* below it nothing of ours is read by the NIC any more */
+    uint64_t cursor_bytes;  /* reliable: below it every reader there is done */
+    uint64_t lag_bytes;     /* published and not flushed */
     uint64_t lag_bytes_max;
     uint64_t chains;
     uint64_t writes;  /* data, tails and heartbeats */
@@ -146,10 +154,11 @@ void rq_link_free(struct rq_link *link);
 #define RQ_REPLICA_STATUS_DEVICE 255 /* the device refuses to be polled, or a receive */
 
 struct rq_replica_setup {
-    uint64_t position;        /* where the link will begin: the publisher's, not 0 */
-    uint64_t sequence;        /* there; 0: the stream has none yet */
-    uint64_t origin_sequence; /* of the stream's first message; 0: `sequence` */
-    uint64_t silent_ns;       /* 0: one second */
+    uint64_t position;          /* where the link will begin: the publisher's, not 0 */
+    uint64_t sequence;          /* there; 0: the stream has none yet */
+    uint64_t origin_sequence;   /* of the stream's first message; 0: `sequence` */
+    struct rq_clock_told clock; /* until a heartbeat brings it */
+    uint64_t silent_ns;         /* 0: one second */
     uint64_t nap_ns_max; /* how long the thread sleeps between looks when nothing comes; 0: 1 ms */
     uint32_t generation; /* of the link that writes it */
     int32_t event_fd;    /* as in rq_link_setup */

@@ -312,4 +312,8 @@ void rq_link_read_stats(struct rq_link *link, struct rq_link_stats *out) {
         .is_flushed = flushed == RQ_TAP_GONE,
         .generation = link->setup.generation,
     };
+    struct rq_clock_line line;
+    if (rq_clock_read(&link->publisher->live->clock, &line))
+        out->clock =
+            (struct rq_clock_told){line.base_ticks, line.base_wall_ns, line.ns_per_tick_q32};
 }

@@ -110,6 +110,9 @@ int rq_replica_open(struct rq_segment *segment, const struct rq_replica_setup *s
     atomic_store_explicit(&live->origin_sequence,
                           setup->origin_sequence != 0 ? setup->origin_sequence : setup->sequence,
                           memory_order_relaxed);
+    struct rq_clock_line line = {setup->clock.base_ticks, setup->clock.base_wall_ns,
+                                 setup->clock.ns_per_tick_q32};
+    if (line.ns_per_tick_q32 != 0) rq_clock_write(&live->clock, &line);
     atomic_store_explicit(&replica->feedback->cursor_bytes, setup->position, memory_order_relaxed);
     atomic_store_explicit(&live->tail_bytes, setup->position, memory_order_release);
     rq_replica_lives(replica);

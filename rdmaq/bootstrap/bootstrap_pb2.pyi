@@ -225,8 +225,18 @@ class LinkRequest(_message.Message):
     receive_count_max: int
     def __init__(self, stream: _Optional[str] = ..., subscription: _Optional[bytes] = ..., generation: _Optional[int] = ..., epoch: _Optional[int] = ..., position: _Optional[int] = ..., cursor: _Optional[int] = ..., tail_mode: _Optional[_Union[TailMode, str]] = ..., credit_count: _Optional[int] = ..., replica: _Optional[_Union[Ring, _Mapping]] = ..., pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[_Union[Start, str]] = ..., start_value: _Optional[int] = ..., is_held: _Optional[bool] = ..., depth: _Optional[int] = ..., receive_count_max: _Optional[int] = ...) -> None: ...
 
+class Clock(_message.Message):
+    __slots__ = ("base_ticks", "base_wall_ns", "ns_per_tick_q32")
+    BASE_TICKS_FIELD_NUMBER: _ClassVar[int]
+    BASE_WALL_NS_FIELD_NUMBER: _ClassVar[int]
+    NS_PER_TICK_Q32_FIELD_NUMBER: _ClassVar[int]
+    base_ticks: int
+    base_wall_ns: int
+    ns_per_tick_q32: int
+    def __init__(self, base_ticks: _Optional[int] = ..., base_wall_ns: _Optional[int] = ..., ns_per_tick_q32: _Optional[int] = ...) -> None: ...
+
 class LinkReply(_message.Message):
-    __slots__ = ("pair", "start", "sequence", "deliver_sequence", "origin_sequence", "ring", "tail_mode", "credit_count", "depth")
+    __slots__ = ("pair", "start", "sequence", "deliver_sequence", "origin_sequence", "ring", "tail_mode", "credit_count", "depth", "clock")
     PAIR_FIELD_NUMBER: _ClassVar[int]
     START_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
@@ -236,6 +246,7 @@ class LinkReply(_message.Message):
     TAIL_MODE_FIELD_NUMBER: _ClassVar[int]
     CREDIT_COUNT_FIELD_NUMBER: _ClassVar[int]
     DEPTH_FIELD_NUMBER: _ClassVar[int]
+    CLOCK_FIELD_NUMBER: _ClassVar[int]
     pair: PairAttributes
     start: int
     sequence: int
@@ -245,7 +256,8 @@ class LinkReply(_message.Message):
     tail_mode: TailMode
     credit_count: int
     depth: int
-    def __init__(self, pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[int] = ..., sequence: _Optional[int] = ..., deliver_sequence: _Optional[int] = ..., origin_sequence: _Optional[int] = ..., ring: _Optional[_Union[Ring, _Mapping]] = ..., tail_mode: _Optional[_Union[TailMode, str]] = ..., credit_count: _Optional[int] = ..., depth: _Optional[int] = ...) -> None: ...
+    clock: Clock
+    def __init__(self, pair: _Optional[_Union[PairAttributes, _Mapping]] = ..., start: _Optional[int] = ..., sequence: _Optional[int] = ..., deliver_sequence: _Optional[int] = ..., origin_sequence: _Optional[int] = ..., ring: _Optional[_Union[Ring, _Mapping]] = ..., tail_mode: _Optional[_Union[TailMode, str]] = ..., credit_count: _Optional[int] = ..., depth: _Optional[int] = ..., clock: _Optional[_Union[Clock, _Mapping]] = ...) -> None: ...
 
 class ConnectRequest(_message.Message):
     __slots__ = ("version", "challenge", "pair", "regions", "probe_address", "probe_key", "link")

@@ -241,6 +241,8 @@ class LinkGrant:
         tail_mode: what both sides' settings come to; "": as asked for.
         credit_count: receives to post before Confirm, with "imm"; 0: as many as were asked for.
         depth: chains that may be in flight; 0: it does not say.
+        clock: what explains the publisher's ticks: base in ticks, the same in ns since 1970, and ns
+            per tick times 2^32; all 0: nothing does yet.
     """
 
     pair: PairAttributes
@@ -252,6 +254,7 @@ class LinkGrant:
     tail_mode: str = ""
     credit_count: int = 0
     depth: int = 0
+    clock: tuple[int, int, int] = (0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

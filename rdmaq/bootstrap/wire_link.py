@@ -128,6 +128,9 @@ def link_grant_out(link: LinkGrant) -> pb.LinkReply:
         tail_mode=("", *TAIL_MODES).index(link.tail_mode),  # type: ignore[arg-type]
         credit_count=link.credit_count,
         depth=link.depth,
+        clock=pb.Clock(
+            base_ticks=link.clock[0], base_wall_ns=link.clock[1], ns_per_tick_q32=link.clock[2]
+        ),
     )
 
 
@@ -171,6 +174,7 @@ def link_grant_in(link: pb.LinkReply, ask: LinkAsk) -> LinkGrant:
         deliver_sequence=link.deliver_sequence,
         origin_sequence=link.origin_sequence,
         ring=_ring_in(link.ring) if ask.is_held else None,
+        clock=(link.clock.base_ticks, link.clock.base_wall_ns, link.clock.ns_per_tick_q32),
     )
 
 

@@ -88,10 +88,11 @@ class Persisting:
         if self._is_closed or self._is_lost or self._working is not None:
             return
         assert self._replica is not None
-        assert session is not None
-        state, farewell = self._replica.state(), session.farewell
+        state = self._replica.state()
         if state == lib.RQ_REPLICA_ENDED:
             return
+        assert session is not None
+        farewell = session.farewell
         if farewell in OVER:
             self._lose(OVER[farewell])
             self._set_to(self._leave)
@@ -241,7 +242,10 @@ class Persisting:
             if self._ring is not None:
                 self._tell("live", "what was published before is here")
             self._ring = None
-            self._note_link()
+            if has_ended:  # the node need not wait for us
+                self._let_go()
+            else:
+                self._note_link()
             if self._is_closed:
                 self._take_down()
 

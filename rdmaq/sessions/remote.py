@@ -170,8 +170,7 @@ class Remote(Persisting):
         if is_first and (less := less_than_asked(self._terms, self._asked)):
             self._tell("linked", f"link {self._generation}: {less}")
         if is_first:
-            origin, generation = grant.origin_sequence, self._generation
-            replica.open(grant.start, grant.sequence, origin, generation)
+            replica.open(grant, self._generation)
         elif grant.ring is None:
             replica.restart(self._generation, grant.start, grant.sequence)
         else:  # the backfill finds out where it goes on

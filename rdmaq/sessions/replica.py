@@ -8,7 +8,7 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from rdmaq._fast import error_text, ffi, lib
-from rdmaq.bootstrap.messages import RingKeys, StreamOffer
+from rdmaq.bootstrap.messages import LinkGrant, RingKeys, StreamOffer
 from rdmaq.errors import RegistrationError, SegmentError, TooManyReaders
 from rdmaq.shm import segment as segments
 from rdmaq.stream import schema as schemas
@@ -86,27 +86,25 @@ class Replica:
             live_key=self._live.rkey,
         )
 
-    def open(self, start: int, sequence: int, origin_sequence: int, generation: int) -> None:
+    def open(self, grant: LinkGrant, generation: int) -> None:
         """The first link's grant: where it begins. Nothing has arrived yet.
 
         Args:
-            start: the publisher's position.
-            sequence: there; 0: the stream has none yet.
-            origin_sequence: the stream's first; 0: it has none yet.
+            grant: the node's.
             generation: the link's.
 
         Raises:
             SegmentError: no link can begin there.
         """
         setup = ffi.new("struct rq_replica_setup *")
-        setup.position, setup.sequence, setup.generation = start, sequence, generation
-        setup.origin_sequence = origin_sequence
+        setup.position, setup.sequence, setup.generation = grant.start, grant.sequence, generation
+        setup.origin_sequence, setup.clock = grant.origin_sequence, grant.clock
         setup.silent_ns, setup.event_fd = self._silent_ns, -1
         out = ffi.new("struct rq_replica **")
         code = lib.rq_replica_open(self._own.pointer, setup, out)
         if code != 0:
             raise SegmentError(
-                f"the node's link begins at {start}, where no frame can begin "
+                f"the node's link begins at {grant.start}, where no frame can begin "
                 f"({error_text(code)}): it is not used; is the peer really an rdmaq node?"
             )
         self._handle = out[0]

@@ -104,6 +104,11 @@ class ServedLink:
                 tail_mode=terms.tail,
                 credit_count=terms.credits,
                 depth=terms.depth,
+                clock=(
+                    stats.clock.base_ticks,
+                    stats.clock.base_wall_ns,
+                    stats.clock.ns_per_tick_q32,
+                ),
             )
         except BaseException:
             self._let_go()

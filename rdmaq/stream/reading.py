@@ -206,6 +206,11 @@ class Reading(Receiver, BareHandle):
             return
         self._listen()
 
+    def _take_news(self) -> None:
+        """What became of the way here goes among the events."""
+        for kind, detail, time_ns in self._cursor.take_news():
+            self._events.append(Event(kind, self._cursor.epoch, detail, time_ns))
+
     def _listen(self) -> None:
         """Is the publisher's heart beating? Tells when that changed."""
         is_silent = self._cursor.counts().heartbeat_age_ns > _SILENT_NS
@@ -244,6 +249,7 @@ class Reading(Receiver, BareHandle):
             cursor.close()
             raise self.closed_error()
         self._stats_before, epoch = self._stats(), self._cursor.epoch
+        self._take_news()
         self._cursor.close()
         self._adopt(cursor)
         if cursor.epoch == epoch:

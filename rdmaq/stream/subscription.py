@@ -130,9 +130,8 @@ class Subscription(Reading):
 
     def events(self) -> list[Event]:
         """The changes of state since the last call, oldest first. Raises nothing."""
+        self._take_news()
         events, self._events = self._events, []
-        for kind, detail, time_ns in self._cursor.take_news():
-            events.append(Event(kind, self._cursor.epoch, detail, time_ns))
         return sorted(events, key=lambda event: event.time_ns)
 
     # ---- the end ----

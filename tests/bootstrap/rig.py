@@ -160,6 +160,7 @@ class Backend:
             tail_mode="imm",
             credit_count=4,
             depth=7,
+            clock=(1, 2, 3),
         )
 
     def begin(self, session: bytes, position: int, cursor: int) -> bool:

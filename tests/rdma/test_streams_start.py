@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -11,8 +12,14 @@ import numpy as np
 import pytest
 
 import rdmaq
+from rdmaq.bootstrap.messages import LinkGrant
 from rdmaq.rig.fixtures import RdmaWire
+from rdmaq.sessions.calling import CallingSession
+from rdmaq.sessions.remote import Remote
+from rdmaq.sessions.replay import Replay
+from rdmaq.verbs.constants import Status
 from rdmaq.verbs.link_settings import LinkSettings
+from rdmaq.verbs.memory import RemoteMemory
 from tests.conformance.rig import (
     Ledger,
     eventually,
@@ -21,7 +28,7 @@ from tests.conformance.rig import (
     take_messages,
 )
 from tests.rdma.ends import census
-from tests.rdma.sessions import calling, link_of, serving
+from tests.rdma.sessions import calling, link_of, opened, serving
 
 pytestmark = [pytest.mark.rdma, pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -152,3 +159,55 @@ def test_nothing_is_left_when_a_subscription_ends_while_it_replays(
             eventually(lambda: census().objects == before, "its end")
         with peer.subscribe("s", start="oldest") as sub:
             assert take_messages(sub, 100)[-1] == message_of(100)
+
+
+def test_ring_is_open_to_reads_of_one_pair_alone_and_only_while_it_is_read(
+    node: rdmaq.Node, peer: rdmaq.Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its keys open nothing to another session, nor to WRITEs, nor when the link has begun.
+
+    Who tries a WRITE loses his queue pair by it; the subscription is connected anew, and whole.
+    """
+    gate, rings = threading.Event(), []
+    run, granted = Replay.run, Remote.granted
+
+    def waits(replay: Replay) -> None:
+        gate.wait(60)
+        run(replay)
+
+    def keeps(remote: Remote, grant: LinkGrant) -> None:
+        rings.append(grant.ring)
+        granted(remote, grant)
+
+    monkeypatch.setattr(Replay, "run", waits)
+    monkeypatch.setattr(Remote, "granted", keeps)
+    with node.publish("s", capacity=CAPACITY) as pub, opened(peer) as other:
+        pub.send_many([message_of(n) for n in range(1, 101)])
+        with peer.subscribe("s", start="oldest") as sub:
+            remote = sub._cursor.remote  # type: ignore[attr-defined]
+            refused(other, rings[-1], "read")
+            eventually(lambda: remote._replay is not None, "the backfill")
+            session = remote._session
+            before = bytes(pub.segment.view[:64])
+            with session.domain.register(bytearray(64)) as own:
+                session.pair.read(own, data_of(rings[-1])[0:64]).wait(30)
+                assert bytes(own.buffer) == before
+            refused(session, rings[-1], "write")
+            assert bytes(pub.segment.view[:64]) == before
+            gate.set()
+            drained(sub, 1, 101)
+            eventually(lambda: sub.stats.links == 1, "a link that carries")
+            assert len(rings) == 2
+            refused(remote._session, rings[-1], "read")
+
+
+def data_of(ring: Any) -> RemoteMemory:
+    return RemoteMemory(address=ring.data_address, length=CAPACITY, rkey=ring.data_key)
+
+
+def refused(session: CallingSession, ring: Any, verb: str) -> None:
+    """The node's NIC refuses that to this session's pair."""
+    with session.domain.register(bytearray(64)) as own:
+        with pytest.raises(rdmaq.OperationFailed) as caught:
+            getattr(session.pair, verb)(own, data_of(ring)[0:64]).wait(30)
+        assert caught.value.status == Status.REM_ACCESS_ERR
