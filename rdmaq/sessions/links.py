@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _LOOK_SECONDS = 0.001
 # A subscriber whose link failed asks for the next one within so long, or it has given up.
 _EXPECTED_SECONDS = 5.0
+# ... or within as many as the stream's end waits, up to this.
+_EXPECTED_SECONDS_MAX = 60.0
 # Subscriptions whose newest generation is remembered: those that are gone for long may come again
 # with any.
 _REMEMBERED_MAX = 4096
@@ -116,7 +118,7 @@ class Links:
 
     def _expect(self) -> dict[bytes, float]:
         """Without those who had time enough; under the lock."""
-        since = time.monotonic() - _EXPECTED_SECONDS
+        since = time.monotonic() - _EXPECTED_SECONDS_MAX
         self._expected = {who: at for who, at in self._expected.items() if at > since}
         return self._expected
 
@@ -132,12 +134,15 @@ class Links:
         Args:
             tail_bytes: of the ring.
             seconds: to wait.
-            also_failed: also for those that failed of late, whose subscribers ask for the next.
+            also_failed: also for those that failed within as many seconds, or of late: their
+                subscribers ask for the next.
         """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             with self._lock:
-                links, is_expected = list(self._links.values()), bool(self._expect())
+                since = time.monotonic() - max(_EXPECTED_SECONDS, seconds)
+                links, expected = list(self._links.values()), self._expect().values()
+                is_expected = any(at > since for at in expected)
             if all(link.has_sent(tail_bytes) for link in links):
                 is_failed = is_expected or any(link.has_failed for link in links)
                 if not (also_failed and is_failed):

@@ -35,6 +35,7 @@ from .synthetic import synthetic_packets
 EXIT_UNACCOUNTED = 1
 READERS_MAX = 64
 WIDTH_OF_FILES = 110
+COALESCE_BYTES_MAX = 1 << 20
 
 
 @click.command(short_help="Replay a feed to subscriber processes and account for every message.")
@@ -98,6 +99,16 @@ def replay(capture: Path | None, as_json: bool, **options: Any) -> int:
     show_default=True,
     help="Begin when so many have subscribed.",
 )
+@click.option(
+    "--coalesce",
+    "coalesce_bytes",
+    type=click.IntRange(0, COALESCE_BYTES_MAX),
+    default=0,
+    metavar="BYTES",
+    show_default=True,
+    help="At full speed: gather packets until they have so many bytes, and publish them as one "
+    "frame; 0: each packet is a frame.",
+)
 @opt.stream_options
 @opt.feed_options
 @opt.synthetic_options
@@ -112,7 +123,13 @@ def publish(capture: Path | None, address: str, stream: str, as_json: bool, **op
     """
     speed = parse_speed(options.pop("speed"))
     capacity, flow = options.pop("capacity"), _flow(options)
-    wait_subscribers = options.pop("wait_subscribers")
+    wait_subscribers, coalesce_bytes = (
+        options.pop("wait_subscribers"), options.pop("coalesce_bytes")
+    )  # fmt: skip
+    if coalesce_bytes and speed is not None:
+        raise OptionError(
+            "--coalesce", "at a pace a packet goes when its time has come", "leave one of both out"
+        )
     with _opened_feed(capture, options) as feed:
         publish_feed(
             feed,
@@ -122,6 +139,7 @@ def publish(capture: Path | None, address: str, stream: str, as_json: bool, **op
             capacity=capacity,
             flow=flow,
             wait_subscribers=wait_subscribers,
+            coalesce_bytes=coalesce_bytes,
             as_json=as_json,
             console=_console(),
         )
@@ -154,6 +172,14 @@ def publish(capture: Path | None, address: str, stream: str, as_json: bool, **op
     show_default=True,
     help="Seconds to wait for the publisher and its stream to appear, and for each further "
     "session (0: as long as the publisher is there).",
+)
+@click.option(
+    "--on-gap",
+    type=click.Choice(["report", "recover"]),
+    default="report",
+    show_default=True,
+    help="recover: what was missed while a link to another host was down is read out of the "
+    "publisher's ring, as far as it is still there.",
 )
 @click.option(
     "--transport",

@@ -12,7 +12,7 @@ from .publish import PublishedSession
 from .tally import Tally
 
 _SUMS = ("messages", "lost_messages", "lost_overrun", "lost_disconnected", "doubled", "frames",
-         "batches")  # fmt: skip
+         "batches", "links", "backfilled")  # fmt: skip
 _RANGES = (
     "lost_ranges", "lost_overrun_ranges", "lost_disconnected_ranges", "undeclared_ranges"
 )  # fmt: skip

@@ -98,28 +98,31 @@ class RdmaDemo:
             )
             is_sound = self._act(rig, ("--reliable",))
             self._say(
-                f"\nSecond act: the same over a wire that loses {LOSS} of all packets, either way. "
-                "The cards send them again."
+                "\nSecond act: a lossy stream, whose publisher waits for nobody, over a wire that "
+                f"loses {LOSS} of all packets, either way. The cards send them again; who falls "
+                "behind is cut off, joins again, and reads what it missed out of the publisher's "
+                "memory."
             )
             for node in range(self._node_count):
                 rig.run(["rdmaq", "rig", "fault", "--node", str(node), "loss", LOSS])
-            is_sound = self._act(rig, ("--reliable",)) and is_sound
+            is_sound = self._act(rig, (), ("--on-gap", "recover")) and is_sound
             rig.run(["rdmaq", "rig", "heal", "--check"], is_shown=True)
             self._say("")
         return is_sound
 
-    def _act(self, rig: DemoRig, how: Sequence[str]) -> bool:
+    def _act(self, rig: DemoRig, how: Sequence[str], subscribing: Sequence[str] = ()) -> bool:
         """Publishes and subscribes once; True when all is accounted for."""
         scene = self._scene
         publisher = rig.start(
             0,
-            ["rdmaq-md", "publish", "--address", scene.address, *how, *self._feed,
-             "--wait-subscribers", str(SUBSCRIBERS), *self._tls("node"), "--json"],
+            ["rdmaq-md", "publish", "--address", scene.address, *how, *self._feed, "--coalesce",
+             "2048", "--wait-subscribers", str(SUBSCRIBERS), *self._tls("node"), "--json"],
         )  # fmt: skip
         subscribers = rig.start(
             scene.node,
             [*scene.prefix, "rdmaq-md", "subscribe", scene.address, "--subscribers",
-             str(SUBSCRIBERS), "--timeout", "120", *scene.options, *self._tls("peer"), "--json"],
+             str(SUBSCRIBERS), "--timeout", "120", *scene.options, *subscribing,
+             *self._tls("peer"), "--json"],
         )  # fmt: skip
         heard = json.loads(rig.output(subscribers))["subscribers"]
         said = json.loads(rig.output(publisher))

@@ -29,6 +29,7 @@ _UNREADY = (
 )
 
 Wait = Literal["auto", "spin", "yield", "sleep"]
+OnGap = Literal["report", "recover"]
 Transport = Literal["auto", "shm", "verbs"]
 
 
@@ -42,6 +43,8 @@ class Wish:
         start: Where the first session begins.
         timeout: Seconds to wait for the node and the stream, and for each further session; 0: not
             at all for the former, and as long as the node lives for the latter.
+        on_gap: "recover": what was missed while a link to another host was down is read out of the
+            publisher's ring.
         wait: How to wait for messages.
         transport: How to go there.
         clocks_agree: Both hosts' clocks are synchronised, so that they tell latencies.
@@ -51,6 +54,7 @@ class Wish:
     stream: str
     start: Literal["live", "oldest"] = "live"
     timeout: float = 0.0
+    on_gap: OnGap = "report"
     wait: Wait = "auto"
     transport: Transport = "auto"
     clocks_agree: bool = False
@@ -97,7 +101,11 @@ class Follower:
             rdmaq.connect(wish.address, timeout=wish.timeout, transport=wish.transport) as peer,
         ):
             subscription: rdmaq.Subscription | None = peer.subscribe(
-                wish.stream, start=wish.start, timeout=wish.timeout, wait=wish.wait
+                wish.stream,
+                start=wish.start,
+                on_gap=wish.on_gap,
+                wait=wish.wait,
+                timeout=wish.timeout,
             )
             while subscription is not None:
                 with subscription:
@@ -105,6 +113,7 @@ class Follower:
                     try:
                         receive(subscription, self.tallies[-1], Pace(wait=wish.wait), on_progress)
                     finally:
+                        self.tallies[-1].stats = subscription.stats
                         on_session_end()
                 subscription = self._next_session(peer, subscription)
 
@@ -133,7 +142,9 @@ class Follower:
         while True:
             try:
                 # From the beginning, whatever it is: what the ring has lost by now is declared.
-                subscription = peer.subscribe(before.name, start=1, wait=self._wish.wait)
+                subscription = peer.subscribe(
+                    before.name, start=1, on_gap=self._wish.on_gap, wait=self._wish.wait
+                )
             except rdmaq.PeerNotFound:
                 return None
             except rdmaq.StreamNotFound:

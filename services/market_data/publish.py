@@ -98,6 +98,9 @@ class FeedPublisher:
         on_session_end: Called when a session's stream has been closed.
         on_tick: Called some twenty times a second while publishing, oftener never.
         speed: As in `Pacer`.
+        coalesce_bytes: Packets that follow one another are gathered until they have so many bytes,
+            and go as one frame; 0: each packet is a frame. Only for those that nobody waits for,
+            so not at a pace.
 
     Attributes:
         sessions: What was published so far, the current session last.
@@ -110,7 +113,12 @@ class FeedPublisher:
         on_session_end: Callable[[PublishedSession], None] = lambda _: None,
         on_tick: Callable[[], None] = lambda: None,
         speed: float | None = None,
+        coalesce_bytes: int = 0,
     ) -> None:
+        assert speed is None or not coalesce_bytes, "what waits for more would be late"
+        self._coalesce_bytes = coalesce_bytes
+        self._gathered: list[Delivery] = []
+        self._gathered_bytes = 0
         self._open_stream = open_stream
         self._on_session_end = on_session_end
         self._on_tick = on_tick
@@ -133,14 +141,16 @@ class FeedPublisher:
             assert stream is not None, "a session begins before anything else of it"
             self._pacer.wait_until(time_ns)
             if isinstance(event, Delivery):
-                count = event.message_count
-                blocks = rdmaq.MessageBlocks(event.blocks, count)
-                stream.send_many(blocks, first_sequence=event.first_sequence)
-                session.published += count
+                self._gathered.append(event)
+                self._gathered_bytes += len(event.blocks)
+                if self._gathered_bytes >= self._coalesce_bytes:
+                    self._send(stream, session)
             elif isinstance(event, Loss):
+                self._send(stream, session)
                 stream.send_gap(event.first, event.last)
                 ranges.append(session.lost, event.first, event.last)
             else:
+                self._send(stream, session)
                 self._end(event)
             if time.monotonic() >= tick_due:
                 self._on_tick()
@@ -166,6 +176,19 @@ class FeedPublisher:
         self._stream = self._open_stream(event)
         # What the stream waited for, its subscribers, is no time of the feed.
         self._pacer = self._pacer.restarted()
+
+    def _send(self, stream: StreamWriter, session: PublishedSession) -> None:
+        """Publishes what was gathered, as one frame: deliveries follow one another."""
+        gathered, self._gathered, self._gathered_bytes = self._gathered, [], 0
+        if not gathered:
+            return
+        count = sum(event.message_count for event in gathered)
+        whole = gathered[0].blocks
+        if len(gathered) > 1:
+            whole = memoryview(b"".join(event.blocks for event in gathered))
+        blocks = rdmaq.MessageBlocks(whole, count)
+        stream.send_many(blocks, first_sequence=gathered[0].first_sequence)
+        session.published += count
 
     def _end(self, event: SessionEnd) -> None:
         session = self.sessions[-1]

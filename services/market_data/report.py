@@ -154,6 +154,12 @@ def print_subscribers(console: Console, reports: Sequence[dict[str, Any]]) -> No
     console.print(_table(accounts))
     _print_latency_note(console, reports)
     for report in reports:
+        if report["links"] > 1 or report["backfilled"]:
+            console.print(
+                f"subscriber {report['number']}: {report['links']} links, {report['backfilled']:,} "
+                "messages read out of the publisher's ring",
+                soft_wrap=True,
+            )
         for words in (*report["breaches"], *([report["died"]] if report["died"] else [])):
             console.print(f"subscriber {report['number']}: {words}", soft_wrap=True)
 

@@ -33,6 +33,7 @@ def publish_feed(
     capacity: str | None,
     flow: rdmaq.Flow,
     wait_subscribers: int,
+    coalesce_bytes: int,
     as_json: bool,
     console: Console,
 ) -> None:
@@ -46,6 +47,7 @@ def publish_feed(
         capacity: Of the ring; None: what suits those who may subscribe.
         flow: Who waits for whom.
         wait_subscribers: How many must have subscribed before the first message.
+        coalesce_bytes: As in `FeedPublisher`.
         as_json: Print one object at the end instead of what people read.
         console: For that.
 
@@ -56,7 +58,9 @@ def publish_feed(
     with rdmaq.Node(address) as node:
         door = _Door(node, stream, capacity, flow, wait_subscribers)
         progress = LiveProgress(lambda: publisher_rows(publisher.sessions), is_wanted=not as_json)
-        publisher = FeedPublisher(door.open, speed=speed, on_tick=progress.update)
+        publisher = FeedPublisher(
+            door.open, speed=speed, on_tick=progress.update, coalesce_bytes=coalesce_bytes
+        )
         door.sessions = publisher.sessions
         try:
             with progress:

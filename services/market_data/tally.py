@@ -22,6 +22,9 @@ class Tally:
         transport: By which the stream comes. A publisher on another host has another counter, so
             that only clocks can tell how long something took.
         clocks_agree: The user says that they do.
+
+    Attributes:
+        stats: Of the subscription, at its end: they tell what became of its links.
     """
 
     def __init__(
@@ -33,6 +36,7 @@ class Tally:
         clocks_agree: bool = False,
     ) -> None:
         self.transport = transport
+        self.stats = rdmaq.SubscriptionStats()
         self._clocks_agree = clocks_agree
         self.messages = 0
         self.batches = 0
@@ -103,6 +107,8 @@ class Tally:
             "latency_by": self._latencies.by,
             "clocks_disagree": self._latencies.impossible,
             "transport": self.transport,
+            "links": self.stats.links,
+            "backfilled": self.stats.backfilled,
             "frames": self.frames,
             "batches": self.batches,
         }

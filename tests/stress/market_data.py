@@ -30,8 +30,10 @@ _MESSAGES = 59_602  # as the capture has
 _SECONDS_MAX = 900.0
 # A ring of the reliable stream that the feed fills many times; one of the lossy stream that holds
 # all of it, since what is gone from the ring nobody can recover.
+_COALESCE = ["--coalesce", "4096"]  # a chain costs a millisecond where devices are emulated
 _WAYS: dict[str, tuple[list[str], list[str]]] = {
-    "reliable": (["--reliable", "--timeout", "120", "--capacity", "256KiB"], []),
+    "reliable": (["--reliable", "--timeout", "120", "--capacity", "256KiB", *_COALESCE], []),
+    "recover": (["--capacity", "4MiB", *_COALESCE], ["--on-gap", "recover"]),
 }
 
 
@@ -72,6 +74,8 @@ def _run(rig: State, feed: FeedTruth, way: str, loss_percent: int) -> dict[str, 
         "packets_dropped": outcome.dropped,
         "messages": [report["messages"] for report in outcome.heard],
         "lost_upstream": [report["lost_messages"] for report in outcome.heard],
+        "links": [report["links"] for report in outcome.heard],
+        "backfilled": [report["backfilled"] for report in outcome.heard],
         "stalls": [session["stalls"] for session in outcome.said.get("sessions", ())],
         "faults": found,
     }

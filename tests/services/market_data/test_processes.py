@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Callable
@@ -149,11 +150,18 @@ def test_stream_is_published_and_subscribed_to_from_two_shells(
     assert heard["counts_by_type"] == synthetic_lines.counts_by_type
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        return int(taken.getsockname()[1])
+
+
+@pytest.mark.parametrize("where", ["local", "port"])
 def test_subscriber_follows_session_after_session(
-    start_rdmaq_md: Start, rdmaq_md: Run, tmp_path: Path
+    start_rdmaq_md: Start, rdmaq_md: Run, tmp_path: Path, where: str
 ) -> None:
     """Three incarnations of one stream: the publisher waits for its follower, which has all."""
-    path, line, address = tmp_path / "multi.pcap", "239.1.1.1:5000", f"local:md-3-{os.getpid()}"
+    path, line = tmp_path / "multi.pcap", "239.1.1.1:5000"
+    address = f"local:md-3-{os.getpid()}" if where == "local" else f"127.0.0.1:{free_port()}"
     datagrams = [
         Datagram(10**18 + index * 50_000_000, line, pack(session, sequence, [b"A" * 36]))
         for index, (session, sequence) in enumerate(

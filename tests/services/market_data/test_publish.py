@@ -88,6 +88,29 @@ def test_packet_is_forwarded_as_it_came_under_its_feed_sequence() -> None:
     assert session.as_json()["joined_live"] is True
 
 
+def test_packets_that_follow_one_another_are_gathered_into_frames_of_some_size() -> None:
+    """What was gathered goes before a loss, and before the end; the sequences are the same."""
+    pairs = [Delivery(first, 2, BLOCKS) for first in (1, 3, 5, 12, 14)]
+    publisher, (stream,) = run(
+        [
+            SessionBegin("A", 1, joined=False),
+            *pairs[:3],
+            Loss(7, 11),
+            *pairs[3:],
+            SessionEnd("A", 16, "end of session"),
+        ],
+        coalesce_bytes=2 * len(BLOCKS),
+    )
+    assert stream.said[1:] == [
+        ("many", 1, 4, bytes(BLOCKS) * 2),
+        ("many", 5, 2, BLOCKS),
+        ("gap", 7, 11),
+        ("many", 12, 4, bytes(BLOCKS) * 2),
+        ("close",),
+    ]
+    assert (publisher.sessions[0].published, publisher.sessions[0].lost) == (10, [[7, 11]])
+
+
 def test_each_session_has_a_stream_of_its_own() -> None:
     ended: list[str] = []
     publisher, streams = run(
@@ -122,6 +145,8 @@ def report(**changes: Any) -> dict[str, Any]:
         "latency_by": None,
         "clocks_disagree": 0,
         "transport": "shm",
+        "links": 0,
+        "backfilled": 0,
         "frames": 9,
         "batches": 3,
         **changes,
