@@ -197,6 +197,9 @@ class Persisting:
                     deadline, pause = time.monotonic() + _RESUME_SECONDS, _PAUSE_SECONDS
                 if self._session is not None:
                     self._tell("link_down", f"{error}")
+                # A publisher may outrun us while we connect: a link that he does not wait for lags
+                # by half the ring then before it begins, again and again. Who READs catches up.
+                self._is_held = True
                 with self._lock:
                     farewell = 0 if self._session is None else self._session.farewell
                     self._let_go()

@@ -42,6 +42,7 @@ class Reading(Receiver, BareHandle):
         "_follower",
         "_is_closed",
         "_is_forked",
+        "_is_gone_told",
         "_is_silent",
         "_on_gap",
         "_on_restart",
@@ -68,7 +69,7 @@ class Reading(Receiver, BareHandle):
         self._stats_before = SubscriptionStats()  # of epochs that are over
         self._end: Callable[[], errors.RdmaqError] | None = None  # what every poll raises then
         self._end_kind = ""
-        self._is_silent = False
+        self._is_silent = self._is_gone_told = False
         self._tail_of_dead = -1
         self._adopt(cursor)
         words = f"stream {name!r} by {cursor.transport}"
@@ -236,7 +237,8 @@ class Reading(Receiver, BareHandle):
                     "on_restart='follow'",
                 ),
             )
-        if self._events[-1:] == [] or self._events[-1].kind != "gone":
+        if not self._is_gone_told:
+            self._is_gone_told = True
             self._tell("gone", "waiting for the next incarnation")
         self._follow()
 
@@ -252,6 +254,7 @@ class Reading(Receiver, BareHandle):
         self._take_news()
         self._cursor.close()
         self._adopt(cursor)
+        self._is_gone_told = False
         if cursor.epoch == epoch:
             self._tell("linked", "the publisher was there all the time; what was lost is told")
         else:

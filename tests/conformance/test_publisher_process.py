@@ -93,6 +93,18 @@ def test_follower_loses_nothing_of_either_epoch(publisher: Child, transport: Tra
         assert [b.epoch for b in (take(sub, max_messages=3), take(sub))] == [first_epoch] * 2
         assert sub.poll(0.2) is None, "nobody is there: no batch, no exception"
         assert sub.position == 6
+        told: list[str] = []
+
+        def has_gone() -> bool:
+            assert sub.poll(0.05) is None
+            told.extend(kinds(sub))
+            return "gone" in told
+
+        eventually(has_gone, "its end")
+        for _ in range(5):
+            assert sub.poll(0.06) is None
+            told += kinds(sub)
+        assert told.count("gone") == 1, "once, also to who takes the events as they come"
         with Child() as second:
             second.run(f"node = rdmaq.Node({transport.address('rig')!r})")
             second.run(PUBLISH.format(transport.capacity_bytes))
@@ -105,7 +117,7 @@ def test_follower_loses_nothing_of_either_epoch(publisher: Child, transport: Tra
             ledger.take(take(sub))
             assert ledger.received == 10
             assert sub.stats.messages == 15, "counts go on over epochs"
-            assert kinds(sub) == ["connected", "gone", "restarted"]
+            assert [*told, *kinds(sub)] == ["connected", "gone", "restarted"]
             second.run("pub.close()")
             with pytest.raises(rdmaq.EndOfStream):
                 sub.poll(PATIENCE_SECONDS)

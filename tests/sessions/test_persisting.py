@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 import pytest
 
 from rdmaq._fast import lib
-from rdmaq.errors import ClosedError, PairError
+from rdmaq.errors import BootstrapError, ClosedError, PairError
 from rdmaq.sessions import outlet as outlet_module
 from rdmaq.sessions.minder import MINDER
 from rdmaq.sessions.outlet import Outlet
@@ -179,3 +179,22 @@ def test_outlet_of_a_parent_is_not_ended_by_its_child(monkeypatch: pytest.Monkey
     monkeypatch.setattr(os, "getpid", lambda: -1)
     outlet.let_go()
     assert outlet._holders == 1
+
+
+def test_link_that_fails_before_it_begins_is_held_at_the_next_try() -> None:
+    """Its publisher outran it while it connected, and would do so again: what is missed is READ."""
+    remote: Any = Alone()
+    asked: list[bool] = []
+
+    def dial() -> Any:
+        asked.append(remote._is_held)
+        if len(asked) == 1:
+            raise BootstrapError("the link of 's' has ended before it began")
+        return SimpleNamespace(farewell=Farewell.NONE)
+
+    remote._dialled, remote._recovers = dial, False
+    remote._replica.is_reliable = False
+    remote._work("the publisher ended it")
+    assert asked == [False, True]
+    assert not remote._is_held, "the next one begins at once"
+    remote.close()
