@@ -74,7 +74,7 @@ class _Sender:
     def _send(self, first: int, count: int) -> None:
         number, pub = self._books.number, self._pub
         if self._plan.is_typed:
-            lib.board_fill_records(self._pointer, number, first, count)
+            lib.board_fill_records(self._pointer, RECORD_BYTES, number, first, count)
             records = self._area[: count * RECORD_BYTES].view(RECORD)
             if count == 1:
                 pub.send(records[0])

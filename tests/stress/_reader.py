@@ -7,7 +7,7 @@ import random
 from contextlib import suppress
 
 import rdmaq
-from tests.stress._board import Board, ffi, lib
+from tests.stress._board import RECORD_BYTES, Board, ffi, lib
 from tests.stress._leftovers import Holdings
 from tests.stress._plan import LinePlan, Round
 from tests.stress._publisher import ADDRESS, RECORD, STREAM
@@ -64,7 +64,8 @@ class Line:
         data, first, count = batch.data, batch.sequence, len(batch)
         pointer = ffi.from_buffer("uint8_t *", data)
         if self._plan.is_typed:
-            return int(lib.board_torn_records(pointer, self._incarnation, first, count))
+            number = self._incarnation
+            return int(lib.board_torn_records(pointer, RECORD_BYTES, number, first, count))
         offsets = batch.offsets
         stride = 1 if offsets.ndim == 1 else 2
         words = ffi.from_buffer("uint32_t *", offsets)

@@ -32,22 +32,23 @@ static void make_record(uint64_t record[4], uint64_t incarnation, uint64_t seque
     record[3] = mix(record[0] ^ record[1] << 1 ^ record[2] << 2);
 }
 
-uint64_t board_fill_records(uint8_t *out, uint64_t incarnation, uint64_t first, uint64_t count) {
+uint64_t board_fill_records(uint8_t *out, uint64_t record_bytes, uint64_t incarnation,
+                            uint64_t first, uint64_t count) {
     for (uint64_t i = 0; i < count; i++) {
         uint64_t record[4];
         make_record(record, incarnation, first + i);
-        memcpy(out + i * BOARD_RECORD_BYTES, record, sizeof(record));
+        memcpy(out + i * record_bytes, record, record_bytes);
     }
-    return count * BOARD_RECORD_BYTES;
+    return count * record_bytes;
 }
 
-uint64_t board_torn_records(const uint8_t *records, uint64_t incarnation, uint64_t first,
-                            uint64_t count) {
+uint64_t board_torn_records(const uint8_t *records, uint64_t record_bytes, uint64_t incarnation,
+                            uint64_t first, uint64_t count) {
     uint64_t torn = 0;
     for (uint64_t i = 0; i < count; i++) {
         uint64_t record[4];
         make_record(record, incarnation, first + i);
-        torn += memcmp(records + i * BOARD_RECORD_BYTES, record, sizeof(record)) != 0;
+        torn += memcmp(records + i * record_bytes, record, record_bytes) != 0;
     }
     return torn;
 }
@@ -127,7 +128,8 @@ static void book(struct board *board, uint32_t line, struct account account) {
     uint32_t other = 1 - of->current;
     account.events++;
     account.unbalanced +=
-        account.received + account.upstream + account.overrun + 1 != account.next_sequence;
+        account.received + account.upstream + account.overrun + account.absent + 1 !=
+        account.next_sequence;
     of->accounts[other] = account;
     __atomic_store_n(&of->current, other, __ATOMIC_RELEASE);
 }
@@ -159,6 +161,15 @@ void board_take_gap(struct board *board, uint32_t line, uint64_t first, uint64_t
     book(board, line, account);
 }
 
+void board_be_absent(struct board *board, uint32_t line, uint64_t first) {
+    struct account account = board_account(board, line);
+    if (first <= account.next_sequence) return;
+    account.absent += first - account.next_sequence;
+    account.absent_all += first - account.next_sequence;
+    account.next_sequence = first;
+    book(board, line, account);
+}
+
 void board_finish(struct board *board, uint32_t line) {
     struct account account = board_account(board, line);
     struct final *final = &board->incarnations[account.incarnation].finals[line];
@@ -171,6 +182,6 @@ void board_turn(struct board *board, uint32_t line, uint64_t incarnation) {
     struct account account = board_account(board, line);
     account.incarnation = incarnation;
     account.next_sequence = 1;
-    account.received = account.upstream = account.overrun = 0;
+    account.received = account.upstream = account.overrun = account.absent = 0;
     book(board, line, account);
 }

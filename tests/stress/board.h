@@ -15,13 +15,15 @@
 #define BOARD_MESSAGE_BYTES_MAX 200
 
 /* What one line of readers (one after the other, each going on where the last one was killed) has
- * seen of one incarnation of the publisher: received + upstream + overrun = next_sequence - 1. */
+ * seen of one incarnation of the publisher: received + upstream + overrun + absent =
+ * next_sequence - 1. Absent is what was published while nobody of the line was there, and what
+ * nobody of it asked for later. */
 struct account {
     uint64_t incarnation; /* from 1 on; 0: nothing seen yet */
     uint64_t next_sequence;
-    uint64_t received, upstream, overrun;
+    uint64_t received, upstream, overrun, absent;
     uint64_t events; /* batches and gaps of all incarnations: progress */
-    uint64_t received_all, upstream_all, overrun_all;
+    uint64_t received_all, upstream_all, overrun_all, absent_all;
     uint64_t torn, doubled, undeclared, misplaced, unbalanced; /* breaks of the law */
 };
 
@@ -50,6 +52,7 @@ struct board {
     uint64_t incarnation_count;
     uint64_t budget; /* messages that may be published by now, over all incarnations */
     uint64_t may_end;
+    uint64_t burst; /* asks for two rings' worth at once */
     uint64_t held_descriptors, held_mappings; /* by a node whose publisher was closed: no more */
     struct line lines[BOARD_LINES_MAX];
     struct incarnation incarnations[BOARD_INCARNATIONS_MAX];
@@ -59,15 +62,16 @@ struct board {
 void board_die_with_parent(void);
 void board_adopt_orphans(void);
 
-/* Message number `sequence` of an incarnation: every byte follows from both. Records are
- * BOARD_RECORD_BYTES; blocks are u16 big-endian lengths and at most BOARD_MESSAGE_BYTES_MAX bytes.
- * Returns the bytes written. */
-uint64_t board_fill_records(uint8_t *out, uint64_t incarnation, uint64_t first, uint64_t count);
+/* Message number `sequence` of an incarnation: every byte follows from both. Records are the first
+ * `record_bytes` of BOARD_RECORD_BYTES, a multiple of 8 and at least 16; blocks are u16 big-endian
+ * lengths and at most BOARD_MESSAGE_BYTES_MAX bytes. Returns the bytes written. */
+uint64_t board_fill_records(uint8_t *out, uint64_t record_bytes, uint64_t incarnation,
+                            uint64_t first, uint64_t count);
 uint64_t board_fill_blocks(uint8_t *out, uint64_t incarnation, uint64_t first, uint64_t count);
 /* How many of the messages are not what was published. Offsets: begin of message i is
  * offsets[i * stride], its end offsets[i * stride + 1]. */
-uint64_t board_torn_records(const uint8_t *records, uint64_t incarnation, uint64_t first,
-                            uint64_t count);
+uint64_t board_torn_records(const uint8_t *records, uint64_t record_bytes, uint64_t incarnation,
+                            uint64_t first, uint64_t count);
 uint64_t board_torn_messages(const uint8_t *data, const uint32_t *offsets, uint64_t stride,
                              uint64_t incarnation, uint64_t first, uint64_t count);
 
@@ -83,6 +87,8 @@ void board_take(struct board *board, uint32_t line, uint64_t first, uint64_t las
 /* is_misplaced: a reliable stream lost something that was not lost by joining late. */
 void board_take_gap(struct board *board, uint32_t line, uint64_t first, uint64_t last,
                     int is_upstream, int is_misplaced);
+/* A reader begins at `first`: nothing before it was asked for. */
+void board_be_absent(struct board *board, uint32_t line, uint64_t first);
 /* All of its incarnation was passed. */
 void board_finish(struct board *board, uint32_t line);
 /* Goes over to another incarnation; the one before may stay unfinished. */

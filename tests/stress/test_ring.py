@@ -127,12 +127,12 @@ def test_line_that_stays_behind_is_told() -> None:
 def test_one_wrong_bit_is_a_torn_record(byte: int) -> None:
     """In the sequence, in its words, in the checksum; and a record at another's place."""
     records = ffi.new("uint8_t[]", 32 * 50)
-    lib.board_fill_records(records, 3, 100, 50)
-    assert lib.board_torn_records(records, 3, 100, 50) == 0
-    assert lib.board_torn_records(records, 3, 101, 50) == 50
-    assert lib.board_torn_records(records, 4, 100, 50) == 50
+    lib.board_fill_records(records, 32, 3, 100, 50)
+    assert lib.board_torn_records(records, 32, 3, 100, 50) == 0
+    assert lib.board_torn_records(records, 32, 3, 101, 50) == 50
+    assert lib.board_torn_records(records, 32, 4, 100, 50) == 50
     records[7 * 32 + byte] ^= 4
-    assert lib.board_torn_records(records, 3, 100, 50) == 1
+    assert lib.board_torn_records(records, 32, 3, 100, 50) == 1
 
 
 def test_wrong_length_or_bytes_are_a_torn_message() -> None:
