@@ -174,7 +174,7 @@ def _print_latency_note(console: Console, reports: Sequence[dict[str, Any]]) -> 
         )
     elif any(report["latency_by"] == BY_CLOCKS for report in reports):
         console.print(
-            "latencies are of a batch's first message, by the clocks of both hosts: as good as "
+            "latencies are of a batch's first message, by the clocks of both sides: as good as "
             "they agree",
             soft_wrap=True,
         )

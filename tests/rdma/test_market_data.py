@@ -14,7 +14,7 @@ from tests.rig.support import need_qemu, wish_for
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-MESSAGES, SEED = 8_000, 11
+MESSAGES, SEED = 6_000, 11
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +30,13 @@ def two() -> Iterator[State]:
 def test_four_subscribers_of_another_machine_get_all_of_a_reliable_feed_over_a_bad_wire(
     two: State,
 ) -> None:
-    """A ring a tenth as long as the feed, 2 % of all packets lost. The matrix: scripts/stress."""
+    """A ring that the feed fills several times, 2 % of packets lost. The matrix: scripts/stress."""
     feed = synthetic(MESSAGES, SEED)
     outcome = fan_out(two, feed, publishing=["--reliable", "--capacity", "64KiB"], loss_percent=2)
     assert faults(feed, outcome) == []
     assert outcome.dropped > 0
     assert [kernel_complaints(two, node) for node in (0, 1)] == [[], []]
-    assert outcome.said["sessions"][0]["stalls"] > 0, "the ring was never full: what gated it?"
+    assert outcome.said["sessions"][0]["ring_bytes"] > 4 * 65536, "the ring was never written over"
 
 
 def test_four_subscribers_of_another_machine_recover_what_a_lossy_feed_did_not_wait_for(
@@ -47,7 +47,7 @@ def test_four_subscribers_of_another_machine_recover_what_a_lossy_feed_did_not_w
     outcome = fan_out(
         two,
         feed,
-        publishing=["--capacity", "1MiB"],
+        publishing=["--capacity", "1MiB", "--coalesce", "512"],
         subscribing=["--on-gap", "recover"],
         loss_percent=5,
     )

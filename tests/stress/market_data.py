@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -86,6 +87,8 @@ def _run(rig: State, feed: FeedTruth, way: str, loss_percent: int) -> dict[str, 
 def main(arguments: list[str] | None = None) -> int:
     """Prints one JSON object; returns the exit status."""
     options = parse(arguments)
+    # Told to end, as by timeout(1), it takes its machines down as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     feed = _feed(options)
     wish = Wish(
         name=f"stress-{os.getpid()}", checkout=_ROOT, node_count=2, shadows=shadows_of(_ROOT)

@@ -62,7 +62,7 @@ def test_latency_by_synchronised_clocks_is_told_as_such() -> None:
     report = report_of(time.time_ns() - 5_000_000, clocks_agree=True)
     assert report["latency_by"] == BY_CLOCKS
     assert report["latency_ns"]["max"] >= 5_000_000 * 0.999
-    assert "by the clocks of both hosts" in words_about(report)
+    assert "by the clocks of both sides" in words_about(report)
 
 
 def test_clocks_by_which_messages_came_before_they_were_sent_tell_nothing() -> None:
