@@ -74,7 +74,7 @@ class _Child:
         """Takes what it said."""
         try:
             words = self.pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):  # the latter: killed while it said something
             self.is_over = True
             self.process.join()
             code = self.process.exitcode
