@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 ROOT = Path(__file__).parents[1]
 ALLOWED_SKIPS = ROOT / "ci" / "allowed_skips.txt"
 SHARED_DATA = ROOT.parent / "shared" / "data"
 
-# Timing belongs to benchmarks: no deadline. A failure prints what reproduces it.
-settings.register_profile("rdmaq", deadline=None, print_blob=True)
+# Timing belongs to benchmarks: no deadline, and no health check that takes a loaded machine, or a
+# guest that stood still for a minute, for a slow strategy. A failure prints what reproduces it.
+settings.register_profile(
+    "rdmaq", deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("rdmaq")
 
 
