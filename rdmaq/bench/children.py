@@ -12,7 +12,7 @@ from typing import Any
 from rdmaq.errors import RdmaqError
 
 _END_SECONDS = 0.5
-_ANSWER_SECONDS = 60.0
+ANSWER_SECONDS = 60.0
 
 
 class BenchError(RdmaqError):
@@ -54,17 +54,20 @@ class Child:
         except OSError as error:
             raise self._gone() from error
 
-    def finish(self) -> Any:
+    def finish(self, seconds: float = ANSWER_SECONDS) -> Any:
         """Waits for the end of what it does, and returns what that returned.
 
+        Args:
+            seconds: to wait for it.
+
         Raises:
-            BenchError: it failed, ended, or says nothing for a minute.
+            BenchError: it failed, ended, or says nothing for so long.
         """
         try:
-            if not self._here.poll(_ANSWER_SECONDS):
+            if not self._here.poll(seconds):
                 raise BenchError(
                     f"the benchmark's second process does not answer: process {self.pid} has been "
-                    f"busy for {_ANSWER_SECONDS:.0f} s; run again on a quieter machine"
+                    f"busy for {seconds:.0f} s; run again on a quieter machine"
                 )
             is_done, answer = self._here.recv()
         except (EOFError, OSError) as error:

@@ -15,7 +15,7 @@ from rdmaq.bench.in_c import check, reader_of
 from rdmaq.bench.latency import ping
 from rdmaq.bench.latency_far import LIMIT_NS
 from rdmaq.bench.latency_verbs_far import WAIT_MODES
-from rdmaq.bench.links import node_at, peer_of
+from rdmaq.bench.links import CONNECT_SECONDS, node_at, peer_of
 from rdmaq.bench.options import Place
 from rdmaq.bench.perftest import Side
 from rdmaq.bench.quiet import Unprobed
@@ -53,7 +53,7 @@ class Near:
             )
             for wait, publisher in publishers.items()
         }
-        self.child.finish()
+        self.child.finish(CONNECT_SECONDS)
 
     def contenders(self, count: int) -> list[Contender]:
         """Who takes part, each with `count` round trips a round."""

@@ -13,7 +13,7 @@ import numpy as np
 import rdmaq
 from rdmaq.bench import perftest
 from rdmaq.bench.children import BenchError, Child
-from rdmaq.bench.links import node_at
+from rdmaq.bench.links import CONNECT_SECONDS, node_at
 from rdmaq.bench.options import Place
 from rdmaq.bench.perftest import Side
 from rdmaq.bench.quiet import Unprobed
@@ -50,7 +50,8 @@ class Near:
         self._untyped = node.publish("messages", capacity=capacity, flow=flow)
         self._typed = node.publish("records", self._records.dtype, capacity=capacity, flow=flow)
         self.child = stack.enter_context(Child("rdmaq.bench.rate_verbs_far", side=far))
-        self.child.call("connect", node=node.address)
+        self.child.start("connect", node=node.address)
+        self.child.finish(CONNECT_SECONDS)
         self.links: dict[str, list[rdmaq.LinkInfo]] = {}
 
     def contenders(self, count: int, write_count: int) -> list[Contender]:

@@ -11,7 +11,7 @@ import numpy as np
 
 import rdmaq
 from rdmaq.bench.children import BenchError, Child
-from rdmaq.bench.links import node_at
+from rdmaq.bench.links import CONNECT_SECONDS, node_at
 from rdmaq.bench.options import Place
 from rdmaq.bench.perftest import Side
 from rdmaq.bench.quiet import Unprobed
@@ -43,7 +43,8 @@ class Near:
         self._publishers = {which: node.publish(which, capacity=capacity) for which in (ONE, MANY)}
         self._counts = {ONE: 1, MANY: subscribers}
         self.child = stack.enter_context(Child("rdmaq.bench.skew_far", side=far))
-        self.child.call("connect", node=node.address, counts=self._counts)
+        self.child.start("connect", node=node.address, counts=self._counts)
+        self.child.finish(CONNECT_SECONDS)
         self.links: dict[str, list[rdmaq.LinkInfo]] = {}
 
     def contenders(self, count: int) -> list[Contender]:
