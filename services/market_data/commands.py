@@ -27,6 +27,7 @@ from .follow import Wish
 from .lines import LossyLines
 from .pacing import parse_speed
 from .progress import LiveProgress, replay_rows
+from .publish import DRAIN_SECONDS_MAX
 from .replay import Replay, ReplaySettings
 from .report import is_sound, print_replay, replay_json
 from .standalone import publish_feed
@@ -100,6 +101,15 @@ def replay(capture: Path | None, as_json: bool, **options: Any) -> int:
     help="Begin when so many have subscribed.",
 )
 @click.option(
+    "--drain",
+    "drain_seconds",
+    type=FiniteRange(0, opt.SECONDS_MAX),
+    default=DRAIN_SECONDS_MAX,
+    show_default=True,
+    help="Seconds that subscribers on other hosts get at the end, for what is on its way to them "
+    "or has still to be recovered; none of them is waited once all have everything.",
+)
+@click.option(
     "--coalesce",
     "coalesce_bytes",
     type=click.IntRange(0, COALESCE_BYTES_MAX),
@@ -123,9 +133,8 @@ def publish(capture: Path | None, address: str, stream: str, as_json: bool, **op
     """
     speed = parse_speed(options.pop("speed"))
     capacity, flow = options.pop("capacity"), _flow(options)
-    wait_subscribers, coalesce_bytes = (
-        options.pop("wait_subscribers"), options.pop("coalesce_bytes")
-    )  # fmt: skip
+    wait_subscribers = options.pop("wait_subscribers")
+    coalesce_bytes, drain_seconds = options.pop("coalesce_bytes"), options.pop("drain_seconds")
     if coalesce_bytes and speed is not None:
         raise OptionError(
             "--coalesce", "at a pace a packet goes when its time has come", "leave one of both out"
@@ -140,6 +149,7 @@ def publish(capture: Path | None, address: str, stream: str, as_json: bool, **op
             flow=flow,
             wait_subscribers=wait_subscribers,
             coalesce_bytes=coalesce_bytes,
+            drain_seconds=drain_seconds,
             as_json=as_json,
             console=_console(),
         )

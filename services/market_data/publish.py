@@ -14,8 +14,8 @@ from .events import Delivery, Event, Loss, SessionBegin, SessionEnd
 from .pacing import Pacer
 
 TICK_SECONDS = 0.05
-# Subscribers on other hosts get so long for what is on its way when a session ends, and a moment
-# when the publisher is told to end.
+# Subscribers on other hosts get so long for what is on its way when a session ends, unless told
+# otherwise, and a moment when the publisher is told to end.
 DRAIN_SECONDS_MAX = 30.0
 DRAIN_SECONDS_INTERRUPTED = 1.0
 
@@ -101,6 +101,8 @@ class FeedPublisher:
         coalesce_bytes: Packets that follow one another are gathered until they have so many bytes,
             and go as one frame; 0: each packet is a frame. Only for those that nobody waits for,
             so not at a pace.
+        drain_seconds: That subscribers on other hosts get, when a session ends, for what is on its
+            way to them, or for what they have still to recover.
 
     Attributes:
         sessions: What was published so far, the current session last.
@@ -114,9 +116,11 @@ class FeedPublisher:
         on_tick: Callable[[], None] = lambda: None,
         speed: float | None = None,
         coalesce_bytes: int = 0,
+        drain_seconds: float = DRAIN_SECONDS_MAX,
     ) -> None:
         assert speed is None or not coalesce_bytes, "what waits for more would be late"
         self._coalesce_bytes = coalesce_bytes
+        self._drain_seconds = drain_seconds
         self._gathered: list[Delivery] = []
         self._gathered_bytes = 0
         self._open_stream = open_stream
@@ -193,7 +197,7 @@ class FeedPublisher:
     def _end(self, event: SessionEnd) -> None:
         session = self.sessions[-1]
         session.end_cause = event.cause
-        self.close(DRAIN_SECONDS_MAX)
+        self.close(self._drain_seconds)
         self._on_session_end(session)
 
     def _idle(self) -> None:

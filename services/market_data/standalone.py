@@ -34,6 +34,7 @@ def publish_feed(
     flow: rdmaq.Flow,
     wait_subscribers: int,
     coalesce_bytes: int,
+    drain_seconds: float,
     as_json: bool,
     console: Console,
 ) -> None:
@@ -47,7 +48,8 @@ def publish_feed(
         capacity: Of the ring; None: what suits those who may subscribe.
         flow: Who waits for whom.
         wait_subscribers: How many must have subscribed before the first message.
-        coalesce_bytes: As in `FeedPublisher`.
+        coalesce_bytes: As in `FeedPublisher`, as is the next.
+        drain_seconds: See there.
         as_json: Print one object at the end instead of what people read.
         console: For that.
 
@@ -59,7 +61,11 @@ def publish_feed(
         door = _Door(node, stream, capacity, flow, wait_subscribers)
         progress = LiveProgress(lambda: publisher_rows(publisher.sessions), is_wanted=not as_json)
         publisher = FeedPublisher(
-            door.open, speed=speed, on_tick=progress.update, coalesce_bytes=coalesce_bytes
+            door.open,
+            speed=speed,
+            on_tick=progress.update,
+            coalesce_bytes=coalesce_bytes,
+            drain_seconds=drain_seconds,
         )
         door.sessions = publisher.sessions
         try:

@@ -193,6 +193,7 @@ def test_address_of_another_host_and_of_no_form(
         (("publish", "--address", "127.0.0.1", "--token-file", "{short}"), "16 to 1,024"),
         (("publish", "--address", "10.255.0.1", "--insecure"), "10.255.0.1"),
         (("publish", "--address", "local:x", "--coalesce", "-1"), "--coalesce"),
+        (("publish", "--address", "local:x", "--drain", "nan"), "--drain"),
         (("publish", "--address", "local:x", "--coalesce", "9", "--speed", "2"), "at a pace"),
         (("demo", "--nodes", "2"), "--rdma"),
         (("demo", "--rdma", "--nodes", "3"), "--nodes"),

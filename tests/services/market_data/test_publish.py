@@ -35,7 +35,7 @@ class FakeStream:
         return 0
 
     def close(self, *, drain: float = 0.0) -> None:
-        del drain
+        self.drain = drain
         self.said.append(("close",))
 
     @property
@@ -109,6 +109,15 @@ def test_packets_that_follow_one_another_are_gathered_into_frames_of_some_size()
         ("close",),
     ]
     assert (publisher.sessions[0].published, publisher.sessions[0].lost) == (10, [[7, 11]])
+
+
+def test_session_that_ends_gives_links_their_time_and_an_interrupted_one_a_moment() -> None:
+    begin = SessionBegin("A", 1, joined=False)
+    _, (ended,) = run([begin, SessionEnd("A", 1, "end of session")], drain_seconds=77.0)
+    publisher, (interrupted,) = run([begin], drain_seconds=77.0)
+    publisher.close()
+    assert ended.drain == 77.0
+    assert interrupted.drain <= 1.0
 
 
 def test_each_session_has_a_stream_of_its_own() -> None:
