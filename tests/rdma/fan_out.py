@@ -6,7 +6,7 @@ import json
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -88,6 +88,7 @@ def fan_out(
     subscribing: Sequence[str] = (),
     loss_percent: int = 0,
     seconds_max: float = 300,
+    meanwhile: Callable[[], None] = lambda: None,
 ) -> Outcome:
     """Publishes once and lets subscribers, each a process, read to the end.
 
@@ -98,6 +99,7 @@ def fan_out(
         subscribing: of `rdmaq-md subscribe`.
         loss_percent: of all packets, at both ends of the wire.
         seconds_max: for each side.
+        meanwhile: is called, in a thread, when both have been started.
     """
     environment = {k: v for k, v in os.environ.items() if not k.startswith("RDMAQ_")}
     done: dict[int, running.Completed] = {}
@@ -118,8 +120,11 @@ def fan_out(
     try:
         publisher = threading.Thread(target=command, args=(0, [*publish, *publishing, *both]))
         publisher.start()
+        beside = threading.Thread(target=meanwhile)
+        beside.start()
         command(1, [*subscribe, *subscribing, *both])
         publisher.join()
+        beside.join()
     finally:
         for node in range(2) if loss_percent else ():
             effect = breaking.effect(rig, node)

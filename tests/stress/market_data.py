@@ -3,7 +3,8 @@
     scripts/stress market_data --loss 0,2,5,10 --seed 1
 
 The feed is the real capture beside the checkout (../shared/data), else, or with --messages,
-synthetic lines of that seed. Each way to publish meets each loss once. Ends 0 when every subscriber
+synthetic lines of that seed. Each way to publish meets each loss once, and once the plug is pulled
+and put back while the feed goes on. Ends 0 when every subscriber
 got every message that the lines had, in order, and was told exactly what they lost; else 1.
 """
 
@@ -18,7 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rdmaq.rig import lifecycle
+from rdmaq.rig import breaking, lifecycle
 from rdmaq.rig.host_tests import kernel_complaints
 from rdmaq.rig.lifecycle import Wish
 from rdmaq.rig.shadows import shadows_of
@@ -29,12 +30,17 @@ _ROOT = Path(__file__).parents[2]
 _DATA = _ROOT.parent / "shared" / "data"
 _MESSAGES = 59_602  # as the capture has
 _SECONDS_MAX = 900.0
-# A ring of the reliable stream that the feed fills many times; one of the lossy stream that holds
-# all of it, since what is gone from the ring nobody can recover.
 _COALESCE = ["--coalesce", "4096"]  # a chain costs a millisecond where devices are emulated
+# The feed fills the reliable stream's ring many times. The lossy stream's holds all of it, since
+# what is gone from there nobody can recover; and its publisher waits for who is still at that.
+_HOLDING_ALL = ["--capacity", "4MiB", "--drain", "300", *_COALESCE]
+# The plug is out for longer than the retries take, and not for so long that nobody asks any more.
+_CUT_SECONDS = 12.0
+_CUT_AT_PACKETS = 3000
 _WAYS: dict[str, tuple[list[str], list[str]]] = {
     "reliable": (["--reliable", "--timeout", "120", "--capacity", "256KiB", *_COALESCE], []),
-    "recover": (["--capacity", "4MiB", *_COALESCE], ["--on-gap", "recover"]),
+    "recover": (_HOLDING_ALL, ["--on-gap", "recover"]),
+    "cut": (_HOLDING_ALL, ["--on-gap", "recover"]),
 }
 
 
@@ -54,6 +60,22 @@ def _feed(options: argparse.Namespace) -> FeedTruth:
     return synthetic(options.messages or _MESSAGES, options.seed)
 
 
+def _cut(rig: State) -> None:
+    """Unplugs the subscribers' machine once data flows, and plugs it in again."""
+
+    def sent() -> int:
+        return breaking.counters(rig, 0)["hw.sent_pkts"]
+
+    before, deadline = sent(), time.monotonic() + _SECONDS_MAX
+    while sent() < before + _CUT_AT_PACKETS:
+        if time.monotonic() > deadline:
+            return  # nothing flows: the outcome tells why
+        time.sleep(1.0)
+    breaking.break_node(rig, 1, "unplug")
+    time.sleep(_CUT_SECONDS)
+    breaking.heal(rig, 1)
+
+
 def _run(rig: State, feed: FeedTruth, way: str, loss_percent: int) -> dict[str, Any]:
     publishing, subscribing = _WAYS[way]
     began = time.monotonic()
@@ -64,10 +86,13 @@ def _run(rig: State, feed: FeedTruth, way: str, loss_percent: int) -> dict[str, 
         subscribing=subscribing,
         loss_percent=loss_percent,
         seconds_max=_SECONDS_MAX,
+        meanwhile=(lambda: _cut(rig)) if way == "cut" else lambda: None,
     )
     found = faults(feed, outcome)
     if loss_percent and not outcome.dropped:
         found.append("the wire lost nothing")
+    if way == "cut" and not all(report["backfilled"] for report in outcome.heard):
+        found.append("nobody had to read what the wire did not bring")
     result = {
         "way": way,
         "loss_percent": loss_percent,
@@ -97,7 +122,11 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         ways = [options.way] if options.way else _WAYS
         losses = [int(loss) for loss in options.loss.split(",")]
-        results = [_run(rig, feed, way, loss) for way in ways for loss in losses]
+        results = [
+            _run(rig, feed, way, loss)
+            for way in ways
+            for loss in (losses if way != "cut" else [0])  # healing mends all of a wire
+        ]
         complaints = [line for node in (0, 1) for line in kernel_complaints(rig, node)]
     finally:
         lifecycle.down(wish.name)
