@@ -30,7 +30,14 @@ class ChildError(Exception):
 
 
 class Child:
-    """Started at once, killed at the end of the block if it lives then."""
+    """Started at once, killed at the end of the block if it lives then.
+
+    Attributes:
+        pid: its process.
+        address: of its node, when it is one.
+    """
+
+    address = ""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -42,10 +49,12 @@ class Child:
         )
         self.pid = self._process.pid
 
-    def offer(self, transport: rig.Transport) -> str:
-        """Makes it a node, `node`; returns its address."""
-        self.run(f"node = {transport!r}.node('rig')")
-        return str(self.run("node.address"))
+    def offer(self, transport: rig.Transport, address: str = "") -> str:
+        """Makes it a node, `node`, where another one was or anywhere; returns its address."""
+        address = address or transport.address("rig")
+        self.run(f"node = {transport!r}.node_at({address!r})")
+        self.address = str(self.run("node.address"))
+        return self.address
 
     def begin(self, line: str) -> None:
         """Tells it to run `line`, and does not wait."""

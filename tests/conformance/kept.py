@@ -6,6 +6,7 @@ import tempfile
 
 import pytest
 
+from tests.conformance.far import FarLink
 from tests.conformance.rig import Link, Transport
 
 
@@ -14,32 +15,32 @@ class KeptLinks:
 
     def __init__(self) -> None:
         self._link: Link | None = None
-        self._folder = tempfile.TemporaryDirectory(prefix="rq-")  # outlives the tests' own
+        self._folder: tempfile.TemporaryDirectory[str] | None = None  # outlives the tests' own
 
     def take(self, transport: Transport) -> Link:
         if self._link is None:
+            if self._folder is None:
+                self._folder = tempfile.TemporaryDirectory(prefix="rq-")
             with pytest.MonkeyPatch.context() as patch:
                 patch.setenv("RDMAQ_RUNTIME_DIR", self._folder.name)
-                self._link = Link(transport)
+                self._link = FarLink(transport) if transport.far else Link(transport)
         return self._link
 
     def give_back(self) -> None:
         link = self._link
         assert link is not None
-        for exported in list(link.node._exports._exported.values()):
-            exported.close()
+        link.clear()
+        if not link.transport.far:  # else it is only called from here
+            for exported in list(link.node._exports._exported.values()):
+                exported.close()
         if link.node.closed or link.peer.closed:
-            self._close_link()
+            self.close()
 
-    def _close_link(self) -> None:
+    def close(self) -> None:
         link, self._link = self._link, None
+        folder, self._folder = self._folder, None
         if link is not None:
             with link:
                 pass
-
-    def __enter__(self) -> KeptLinks:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._close_link()
-        self._folder.cleanup()
+        if folder is not None:
+            folder.cleanup()

@@ -258,7 +258,7 @@ def vanished(link: Link) -> Iterator[None]:
     old = link.node
     old._listener.close()
     old._is_closed = True
-    link.node = link.keep(rdmaq.Node(link.address))
+    link.node = link.keep(link.transport.node_at(link.address))
     try:
         yield
     finally:

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import os
+import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 import rdmaq
+from rdmaq.sessions.remote_cursor import RemoteCursor
 
 if TYPE_CHECKING:
     from rdmaq.rig.fixtures import RdmaWire
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 #: Waiting is for conditions; this only bounds how long a broken build can hang a test. An emulated
 #: machine beside others takes long to start a process.
 PATIENCE_SECONDS = 120.0 if "RDMAQ_RIG" in os.environ else 30.0
+#: A link that was lost is had again well within that.
+ARRIVAL_SECONDS = min(PATIENCE_SECONDS, 40.0)
 
 TICK = np.dtype([("ts", "<u8"), ("symbol", "<u4"), ("price", "<i8"), ("size", "<u4")])
 
@@ -36,8 +41,13 @@ class Transport:
         readers_max: subscribers that it refuses to exceed.
         examples: random ones that a test tries.
         atomics_each: how often each thread of a test counts.
+        kept_messages_min: that come all the same when a live reader was lapped twice.
+        flushes_waited_for_max: a lossy publisher's, when it runs away from a reader: the NIC may
+            still read what it is to write over.
+        has_one_clock: publisher and readers have the same, so that latencies can be told.
         host: where nodes listen; "": at a local name.
-        interface: by which peers reach them; "": by none.
+        interface: by which peers reach them; "": the one that the way there says.
+        far: another machine's address, where the nodes are; "": they are in this process.
     """
 
     name: str
@@ -47,8 +57,12 @@ class Transport:
     readers_max: int
     examples: int = 150
     atomics_each: int = 500
+    kept_messages_min: int = 10
+    flushes_waited_for_max: int = 0
+    has_one_clock: bool = True
     host: str = ""
     interface: str = ""
+    far: str = ""
 
     @property
     def message_bytes_max(self) -> int:
@@ -61,6 +75,13 @@ class Transport:
     def address(self, name: str) -> str:
         return f"{self.host}:0" if self.host else f"local:{name}"
 
+    def free_address(self, name: str) -> str:
+        """Where nobody listens now."""
+        if not self.host:
+            return self.address(name)
+        with socket.create_server((self.host, 0)) as probe:
+            return f"{self.host}:{probe.getsockname()[1]}"
+
     def over(self, wire: RdmaWire) -> Transport:
         """Nodes at the left end, peers at the right."""
         return replace(self, host=wire.left.address, interface=wire.right.interface)
@@ -70,18 +91,22 @@ class Transport:
         return rdmaq.Credentials(insecure=True) if self.host else None
 
     def node(self, name: str) -> rdmaq.Node:
-        return rdmaq.Node(self.address(name), credentials=self.credentials)
+        return self.node_at(self.address(name))
 
-    def connect(self, address: str) -> rdmaq.Peer:
-        """A peer of the node whose `address` that is."""
+    def node_at(self, address: str) -> rdmaq.Node:
+        """A node where another one listened, say."""
+        return rdmaq.Node(address, credentials=self.credentials)
+
+    def connect(self, address: str, timeout: float | None = None) -> rdmaq.Peer:
+        """A peer of the node whose `address` that is; a node of another host is waited for."""
         if not self.host:
-            return rdmaq.connect(address)
+            return rdmaq.connect(address, timeout=timeout or 0.0)
         return rdmaq.connect(
             address,
             credentials=self.credentials,
             transport="verbs",
-            interface=self.interface,
-            timeout=PATIENCE_SECONDS,
+            interface=self.interface or None,
+            timeout=PATIENCE_SECONDS if timeout is None else timeout,
         )
 
 
@@ -94,9 +119,12 @@ VERBS = Transport(
     capacity_bytes=64 << 10,
     guard_bytes=8 << 10,
     readers_many=4,
-    readers_max=128,
+    readers_max=256,
     examples=15,
     atomics_each=100,
+    kept_messages_min=0,  # unless it asks for them by on_gap="recover"
+    flushes_waited_for_max=1,
+    has_one_clock=False,
 )
 
 
@@ -108,34 +136,68 @@ class Link:
 
     def __init__(self, transport: Transport) -> None:
         self.transport = transport
+        self._made = ExitStack()  # by a test; goes before what follows
+        self._publishers: list[rdmaq.Publisher] = []
+        self._subscriptions: list[rdmaq.Subscription] = []
         with ExitStack() as stack:
-            self.node = stack.enter_context(transport.node("rig"))
+            self.node = self._begin(stack)
             self.address = self.node.address
             self.peer = stack.enter_context(transport.connect(self.address))
             self._stack = stack.pop_all()
+
+    def _begin(self, stack: ExitStack) -> rdmaq.Node:
+        return stack.enter_context(self.transport.node("rig"))
 
     def publish(
         self, name: str = "s", schema: npt.DTypeLike | None = None, **options: Any
     ) -> rdmaq.Publisher:
         options.setdefault("capacity", self.transport.capacity_bytes)
-        return self._stack.enter_context(self.node.publish(name, schema, **options))
+        publisher = self._made.enter_context(self.node.publish(name, schema, **options))
+        self._publishers.append(publisher)
+        return publisher
 
     def subscribe(
         self, name: str = "s", schema: npt.DTypeLike | None = None, **options: Any
     ) -> rdmaq.Subscription:
-        subscription = self.peer.subscribe(name, schema, **options)
+        subscription = self._made.enter_context(self.peer.subscribe(name, schema, **options))
         assert subscription.transport == self.transport.name
-        return self._stack.enter_context(subscription)
+        self._subscriptions.append(subscription)
+        return subscription
+
+    def settle(self) -> None:
+        """Returns when all that is published has arrived: at once where readers map the ring."""
+        for subscription in self._subscriptions:
+            for publisher in self._publishers:
+                arrives = partial(has_arrived, publisher, subscription)
+                eventually(arrives, "arrival", ARRIVAL_SECONDS)
 
     def keep(self, node: rdmaq.Node) -> rdmaq.Node:
         """Closes another node with the rest."""
-        return self._stack.enter_context(node)
+        return self._made.enter_context(node)
+
+    def clear(self) -> None:
+        """Ends the streams, the last made first."""
+        self._publishers.clear()
+        self._subscriptions.clear()
+        self._made.close()
 
     def __enter__(self) -> Link:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._stack.close()
+        with self._stack:
+            self.clear()
+
+
+def has_arrived(publisher: rdmaq.Publisher, subscription: rdmaq.Subscription) -> bool:
+    """Whether all that is published lies where the subscription reads; True if it is another's."""
+    cursor = subscription._cursor
+    if subscription.closed or subscription.ended or cursor.epoch != publisher.epoch:
+        return True
+    if isinstance(cursor, RemoteCursor) and cursor.remote._is_lost:
+        return True  # nothing comes any more
+    tail_bytes = publisher.capacity_bytes + publisher.stats.ring_bytes
+    return bool(cursor.counts().tail_bytes >= tail_bytes)
 
 
 def message_of(sequence: int, bytes_max: int = 700) -> bytes:
@@ -159,11 +221,15 @@ def claim(pub: rdmaq.Publisher, message: bytes) -> None:
         area[:] = message
 
 
-def eventually(condition: Callable[[], object], what: str = "the condition") -> None:
+def eventually(
+    condition: Callable[[], object],
+    what: str = "the condition",
+    seconds: float = PATIENCE_SECONDS,
+) -> None:
     """Returns as soon as `condition()` is true; fails when patience ends."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
+    deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE_SECONDS} s for {what} in vain"
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what} in vain"
         time.sleep(0.002)
 
 
@@ -230,6 +296,11 @@ class Ledger:
         """Takes everything that is there now."""
         while (batch := subscription.poll(0, **options)) is not None:
             self.take(batch)
+
+    def drain_to(self, subscription: rdmaq.Subscription, next_sequence: int) -> None:
+        """Takes everything before that sequence, as it comes."""
+        while self.next_sequence < next_sequence:
+            self.take(take(subscription))
 
     @property
     def accounted(self) -> int:

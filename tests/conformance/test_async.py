@@ -176,7 +176,7 @@ def test_flood_does_not_starve_other_tasks(link: Link) -> None:
 
 def test_killed_publisher_wakes_async_iteration(publisher: Child, transport: Transport) -> None:
     """PublisherGone comes without a timeout, by the hang-up alone; the loop is left clean."""
-    with rdmaq.connect(transport.address("rig")).subscribe("s") as sub:
+    with transport.connect(publisher.address).subscribe("s") as sub:
 
         async def work() -> None:
             task = asyncio.create_task(one(sub))
@@ -239,7 +239,7 @@ def test_publisher_that_stands_still_is_told_of_while_async_iteration_sleeps(
     publisher: Child, transport: Transport
 ) -> None:
     """SIGSTOP: "silent" comes though nothing wakes the task; SIGCONT: "heard", then a message."""
-    with rdmaq.connect(transport.address("rig")).subscribe("s") as sub:
+    with transport.connect(publisher.address).subscribe("s") as sub:
         kinds: list[str] = []
 
         async def told(kind: str) -> None:

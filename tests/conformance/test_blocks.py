@@ -72,6 +72,7 @@ def test_malformed_blocks_are_refused_and_nothing_is_published(link: Link, what:
         pub.send_many(rdmaq.MessageBlocks(buffer, count))
     assert pub.stats.frames == 0
     assert pub.next_sequence == 1
+    link.settle()
     assert sub.poll(0) is None
     pub.send_many([b"good"])
     assert take_messages(sub, 1) == [b"good"]

@@ -16,6 +16,7 @@ def test_claimed_bytes_are_published_when_the_block_ends(link: Link) -> None:
     with pub.claim(5) as area:
         assert (area.nbytes, area.readonly) == (5, False)
         area[:] = b"hello"
+        link.settle()
         assert sub.poll(0) is None
         assert pub.next_sequence == 1
     assert take_messages(sub, 1) == [b"hello"]
@@ -48,6 +49,7 @@ def test_claim_whose_block_raises_publishes_nothing(link: Link) -> None:
     with pytest.raises(KeyError, match="mine"):
         fill_half_and_fail()
     assert pub.next_sequence == 1
+    link.settle()
     assert sub.poll(0) is None
     assert pub.send(b"x") == 1
     assert take_messages(sub, 1) == [b"x"]
@@ -68,6 +70,7 @@ def test_sending_while_a_claim_is_open_is_refused_and_the_claim_survives(link: L
                 attempt()
         area[:] = b"ok"
     assert take_messages(sub, 1) == [b"ok"]
+    link.settle()
     assert sub.poll(0) is None
 
 
@@ -101,6 +104,7 @@ def test_reader_admitted_while_a_claim_is_open_loses_nothing_of_a_reliable_strea
     with pub.claim(link.transport.message_bytes_max) as area:
         sub = link.subscribe(start="oldest")
         area[:] = bytes(link.transport.message_bytes_max)
+    link.settle()
     while (batch := sub.poll(0)) is not None:
         assert batch.gap is None, "a reliable stream lost messages under its reader"
     assert sub.position == pub.next_sequence
@@ -117,6 +121,7 @@ def test_closing_under_an_open_claim_drops_it(link: Link) -> None:
 
     with pytest.raises(rdmaq.ClosedError):
         close_inside()
+    link.settle()
     with pytest.raises(rdmaq.EndOfStream):
         sub.poll(0)
     assert sub.stats.messages == 0

@@ -38,7 +38,7 @@ def test_node_with_much_to_offer_can_be_listed_and_connected_to(link: Link) -> N
     names = [f"wide{i}" for i in range(6)]
     for name in names:
         link.publish(name, wide)
-    with rdmaq.connect(link.address) as peer:
+    with link.transport.connect(link.address) as peer:
         streams = peer.streams()
         assert sorted(stream.name for stream in streams) == names
         assert all(stream.schema == wide for stream in streams)
@@ -111,8 +111,10 @@ def test_lag_is_the_published_bytes_that_were_not_delivered(link: Link) -> None:
     pub, sub = link.publish(), link.subscribe()
     assert sub.lag == 0
     pub.send(b"")
+    link.settle()
     assert sub.lag == 32
     pub.send(bytes(33))
+    link.settle()
     assert sub.lag == 32 + 96
     take(sub, max_messages=1)
     assert sub.lag == 96
@@ -133,6 +135,7 @@ def test_events_tell_changes_once_and_in_order(link: Link) -> None:
     take(sub)
     assert sub.events() == []
     for _ in range(3):
+        link.settle()
         with pytest.raises(rdmaq.EndOfStream):
             sub.poll(0)
     assert [event.kind for event in sub.events()] == ["ended"]
@@ -145,6 +148,7 @@ def test_cut_off_is_an_event_and_stays_the_answer(link: Link) -> None:
     while not pub.stats.readers_cut_off:
         pub.send(message_of(pub.next_sequence))
     for _ in range(2):
+        link.settle()
         with pytest.raises(rdmaq.CutOff) as caught:
             sub.poll(0)
         assert caught.value.sequence == 1

@@ -114,7 +114,7 @@ def test_closed_and_failed_handles_do_not_keep_a_fork_from_marking_the_living(li
     closed = rdmaq.Node("local:closed")
     closed.close()
     with pytest.raises(rdmaq.AddressInUse) as no_node:
-        rdmaq.Node(link.address)
+        link.transport.node_at(link.address)
     with pytest.raises(rdmaq.CapacityError) as no_publisher:
         link.publish("odd", capacity=3)
     pipes = [os.pipe() for _ in range(8)]
@@ -146,7 +146,7 @@ def test_forked_child_that_lives_on_does_not_keep_what_its_parent_closes(link: L
         sub.close()
         eventually(lambda: pub.reader_count == 0, "the slot to be freed")
         link.node.close()
-        with rdmaq.Node(link.address):
+        with link.transport.node_at(link.address):
             pass
     finally:
         os.close(gate_write)

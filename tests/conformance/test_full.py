@@ -19,6 +19,7 @@ from tests.conformance.rig import (
     Ledger,
     Link,
     eventually,
+    has_arrived,
     message_of,
     take,
     ticks_of,
@@ -98,6 +99,7 @@ def test_stopped_reader_is_cut_off_after_the_timeout_and_told_where(link: Link, 
     delivered = 0
     for _ in range(4 * link.transport.capacity_bytes // 48):
         send_one()
+        link.settle()
         while (batch := moving.poll(0)) is not None:
             delivered += len(batch) if batch.gap is None else batch.gap.count
         if pub.stats.readers_cut_off:
@@ -119,11 +121,12 @@ def test_reader_that_was_cut_off_can_resubscribe_where_it_stopped(link: Link) ->
     assert take(sub, max_messages=3).messages == [message_of(s) for s in (1, 2, 3)]
     while not pub.stats.readers_cut_off:
         pub.send(message_of(pub.next_sequence))
+    link.settle()
     with pytest.raises(rdmaq.CutOff) as caught:
         sub.poll(0)
     assert caught.value.sequence == 4
     again, ledger = link.subscribe(start=caught.value.sequence), Ledger(4)
-    ledger.drain(again)
+    ledger.drain_to(again, pub.next_sequence)
     assert ledger.next_sequence == pub.next_sequence
     assert ledger.received > 0
 
@@ -154,6 +157,7 @@ def take_slowly(
         finally:
             if not outcome:
                 sub.close()
+    eventually(lambda: has_arrived(pub, sub), "arrival")
     while (batch := sub.poll(0)) is not None:
         received += batch.messages
     assert outcome == {"result": received}

@@ -134,10 +134,13 @@ def test_interrupt_ends_waiting_for_a_node_that_does_not_answer(
     publisher: Child, transport: Transport
 ) -> None:
     """The node is stopped: its queue takes the call, and nobody answers."""
-    peer = rdmaq.connect(transport.address("rig"))
+    peer = transport.connect(publisher.address)
     publisher.stop()
     waiting = Wait(
-        call=lambda: peer.subscribe("s"), within=("ask",), handle=peer, go_on=publisher.resume
+        call=lambda: peer.subscribe("s"),
+        within=("ask", "describe"),
+        handle=peer,
+        go_on=publisher.resume,
     )
     with interrupt_when(lambda: waiting.is_inside(main_thread_id())):
         waiting.call()
@@ -151,8 +154,8 @@ def test_interrupt_ends_waiting_for_a_node_that_does_not_answer(
 def test_interrupt_ends_connect(transport: Transport) -> None:
     """Nobody is there, and the time-out is far."""
     waiting = Wait(
-        call=lambda: rdmaq.connect(transport.address("nobody"), timeout=NEVER_SECONDS),
-        within=("dial",),
+        call=lambda: transport.connect(transport.free_address("nobody"), NEVER_SECONDS),
+        within=("dial", "describe"),  # over shared memory, over verbs
         handle=None,
         go_on=lambda: None,
     )
@@ -165,7 +168,7 @@ def test_interrupt_ends_waiting_for_the_next_incarnation(
     publisher: Child, transport: Transport
 ) -> None:
     """The publisher was killed, `on_restart="follow"`: the subscription is as it was before."""
-    with rdmaq.connect(transport.address("rig")).subscribe("s", on_restart="follow") as sub:
+    with transport.connect(publisher.address).subscribe("s", on_restart="follow") as sub:
         publisher.kill()
         with interrupt_when(lambda: "gone" in [event.kind for event in sub._events]):
             sub.poll(None)
@@ -202,6 +205,7 @@ def test_interrupt_while_lending_leaves_another_block_what_it_has(link: Link) ->
         with interrupt_after("rq_claim"), pub.claim(2):
             block_began()
         area[:] = b"ok"
+    link.settle()
     with sub.view(0) as batch:
         with interrupt_after("rq_reader_borrow"), sub.view(0):
             block_began()
@@ -240,6 +244,7 @@ def test_stall_that_was_interrupted_does_not_count_in_the_next_one(link: Link) -
     room_bytes = link.transport.room_bytes - 5000
     while sub.lag < room_bytes:
         pub.send(message_of(1, 1000).ljust(480))
+        link.settle()
     began = time.monotonic()
     with running(lambda: pub.send(bytes(6000))):
         eventually(lambda: pub.stats.readers_cut_off == 1, "the cut off")

@@ -76,6 +76,7 @@ def test_batch_of_an_interrupted_poll_comes_with_the_next_one(link: Link, how: s
     interrupted_at_delivery(sub, lambda: pub.send(b"kept"), receive[how])
     assert sub.position == 1
     pub.send(b"later")
+    link.settle()
     assert drained(sub) == [b"kept", b"later"]
     assert sub.position == 3
     assert sub.stats.messages == 2
@@ -108,6 +109,7 @@ def test_view_gets_what_was_kept_first(link: Link) -> None:
     pub.send(b"later")
     seen: list[bytes] = []
     while len(seen) < 2:
+        link.settle()
         with sub.view(0) as batch:
             assert batch is not None
             seen += [bytes(m) for m in batch.messages]
@@ -119,6 +121,7 @@ def test_what_was_kept_ends_with_close(link: Link) -> None:
     pub, sub = link.publish(), link.subscribe(wait="sleep")
     interrupted_at_delivery(sub, lambda: pub.send(b"kept"), sub.poll)
     sub.close()
+    link.settle()
     with pytest.raises(rdmaq.ClosedError):
         sub.poll(0)
 
@@ -140,6 +143,7 @@ def test_gap_of_an_interrupted_wait_is_told_by_the_next_one(link: Link, how: str
     assert (gap.first, gap.last, gap.cause) == (1, 3, "upstream")
     assert sub.position == 4
     assert take(sub).messages == [b"later"]
+    link.settle()
     assert sub.poll(0) is None
 
 
@@ -163,10 +167,12 @@ def test_gap_survives_an_exception_while_it_is_made_known(
         return made
 
     def view() -> object:
+        link.settle()
         with sub.view(0) as batch:
             return batch
 
     monkeypatch.setattr(Reading, "_gap", interrupted)
+    link.settle()
     for _ in range(2):
         with pytest.raises(Interrupted):
             view() if how == "view" else sub.poll(0)

@@ -23,11 +23,13 @@ def test_lossy_publisher_never_waits_and_the_gap_is_exact(link: Link) -> None:
     pub.send_many([message_of(s) for s in (1, 2, 3)])
     ledger.take(take(sub, max_messages=2))
     lap(pub, link.transport.capacity_bytes)
-    assert pub.stats.stalls == 0
+    assert pub.stats.stalls <= link.transport.flushes_waited_for_max
+    link.settle()
     ledger.drain(sub)
     assert ledger.accounted == pub.stats.messages == pub.next_sequence - 1
     assert [(gap.cause, gap.first, gap.epoch) for gap in ledger.gaps] == [("overrun", 3, pub.epoch)]
-    assert ledger.received > 2 + 10, "what the ring still held must come"
+    kept = ledger.received - 2
+    assert kept >= link.transport.kept_messages_min, "what the ring still held must come"
     assert sub.stats.lost_overrun == ledger.lost["overrun"]
     assert sub.stats.gaps_overrun == 1
 
@@ -36,6 +38,7 @@ def test_reader_that_stood_at_the_very_first_message_is_told_of_it(link: Link) -
     """It subscribed before anything was sent, and never polled: the gap begins at sequence 1."""
     pub, sub, ledger = link.publish(first_sequence=500), link.subscribe(), Ledger(500)
     lap(pub, link.transport.capacity_bytes)
+    link.settle()
     ledger.drain(sub)
     assert ledger.gaps[0].first == 500
     assert ledger.next_sequence == pub.next_sequence
@@ -43,9 +46,9 @@ def test_reader_that_stood_at_the_very_first_message_is_told_of_it(link: Link) -
 
 def test_reader_resumes_at_the_oldest_intact_frame(link: Link) -> None:
     """At least half of the ring is delivered after a lap: it is not thrown to the tail."""
-    pub, sub, ledger = link.publish(), link.subscribe(), Ledger()
+    pub, sub, ledger = link.publish(), link.subscribe(on_gap="recover"), Ledger()
     lap(pub, link.transport.capacity_bytes, times=3)
-    ledger.drain(sub)
+    ledger.drain_to(sub, pub.next_sequence)
     assert sub.stats.bytes >= link.transport.capacity_bytes / 2
     assert ledger.next_sequence == pub.next_sequence
 
@@ -62,6 +65,7 @@ def test_hole_is_split_into_what_upstream_lost_and_what_was_overrun(link: Link) 
     last = pub.next_sequence
     pub.send_gap(last, last + 1)
     pub.send(message_of(last + 2))
+    link.settle()
     ledger.drain(sub)
     told = [(gap.cause, gap.first, gap.last) for gap in ledger.gaps]
     assert told[:5] == [
@@ -84,6 +88,7 @@ def test_loss_upstream_that_no_ledger_entry_remembers_counts_as_overrun(link: Li
     for _ in range(LEDGER_ENTRIES + 1000):
         pub.send_gap(pub.next_sequence, pub.next_sequence + 1)
         pub.send(message_of(pub.next_sequence))
+    link.settle()
     ledger.drain(sub)
     assert ledger.accounted == pub.next_sequence - 1 == 3 * (LEDGER_ENTRIES + 1000)
     assert ledger.gaps[0].cause == "overrun"
@@ -100,6 +105,7 @@ def test_gap_is_raised_when_asked_for_and_the_next_poll_goes_on(link: Link) -> N
     pub.send_gap(2, 9)
     pub.send(b"b")
     assert take_messages(sub, 1) == [b"a"]
+    link.settle()
     with pytest.raises(rdmaq.GapError, match="lost sequences 2 to 9: upstream") as caught:
         sub.poll(0)
     assert caught.value.gap == rdmaq.Gap(2, 9, "upstream", pub.epoch)
@@ -115,6 +121,7 @@ def test_gap_is_skipped_when_asked_for_and_only_counted(link: Link) -> None:
     batch = take(sub)
     assert (batch.sequence, batch.messages) == (10, [b"b"])
     pub.send_gap(11, 12)
+    link.settle()
     assert sub.poll(0) is None
     assert (sub.stats.gaps_upstream, sub.stats.lost_upstream) == (2, 11)
 
@@ -126,6 +133,7 @@ def test_batch_never_crosses_a_gap(link: Link) -> None:
     pub.send(b"c")
     pub.send_gap(4, 5)
     pub.send(b"d")
+    link.settle()
     assert take(sub, max_messages=10_000).messages == [b"a", b"b", b"c"]
     assert take_gap(sub) == rdmaq.Gap(4, 5, "upstream", pub.epoch)
     batch = take(sub, max_messages=10_000)
@@ -138,6 +146,7 @@ def test_lap_in_the_middle_of_a_frame_declares_exactly_the_undelivered_rest(link
     pub.send_many([message_of(s) for s in range(1, 21)])
     ledger.take(take(sub, max_messages=7))
     lap(pub, link.transport.capacity_bytes)
+    link.settle()
     ledger.drain(sub, max_messages=5)
     assert ledger.gaps[0].first == 8
     assert ledger.accounted == pub.next_sequence - 1

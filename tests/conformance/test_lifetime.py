@@ -46,7 +46,8 @@ def test_batches_outlive_subscription_publisher_and_node(link: Link) -> None:
     assert np.array_equal(got_large.data, large)
     assert got_raw.messages == [b"a", b"bb"]
     assert got_large.time_ns == time_ns
-    assert got_large.frame_latency_ns.shape == (1,)
+    if link.transport.has_one_clock:
+        assert got_large.frame_latency_ns.shape == (1,)
 
 
 def test_borrowed_array_keeps_its_mapping_alive(link: Link) -> None:
@@ -55,6 +56,7 @@ def test_borrowed_array_keeps_its_mapping_alive(link: Link) -> None:
     pub = link.publish(schema=TICK)
     sub = link.subscribe()
     pub.send_batch(ticks_of(1, 100))
+    link.settle()
     with sub.view(0) as batch:
         assert batch is not None
         kept = batch.data
@@ -99,6 +101,7 @@ def test_closed_stream_can_be_drained_by_who_subscribed_before(link: Link) -> No
     with pytest.raises(rdmaq.StreamNotFound):
         link.subscribe()
     assert take_messages(sub, 10) == [str(turn).encode() for turn in range(10)]
+    link.settle()
     with pytest.raises(rdmaq.EndOfStream):
         sub.poll(0)
 
@@ -133,6 +136,7 @@ def poll_to_the_end(link: Link) -> None:
     pub.close()
     take(sub)
     for _ in range(2):
+        link.settle()
         with pytest.raises(rdmaq.EndOfStream):
             sub.poll(0)
 
@@ -149,6 +153,7 @@ def raise_a_gap(link: Link) -> None:
     """The exception that tells of a gap is dropped by its catcher."""
     pub, sub = link.publish("ending"), link.subscribe("ending", on_gap="raise")
     pub.send_gap(1, 2)
+    link.settle()
     with pytest.raises(rdmaq.GapError):
         sub.poll(0)
 
@@ -161,6 +166,7 @@ def refuse_and_drop(link: Link) -> None:
     with pytest.raises(KeyError), pub.claim(8):
         raise KeyError
     sub.close()
+    link.settle()
     with pytest.raises(rdmaq.ClosedError):
         sub.poll(0)
 

@@ -21,6 +21,7 @@ def test_messages_arrive_in_order_with_their_sequences(link: Link) -> None:
         assert batch.sequence == sequence
         assert batch.epoch == pub.epoch == sub.epoch
         assert batch.messages == [message_of(sequence)]
+    link.settle()
     assert sub.poll(0) is None
 
 
@@ -31,6 +32,7 @@ def test_empty_message_arrives_as_an_empty_message(link: Link) -> None:
     pub.send_many([b"", b"a", b""])
     assert take_messages(sub, 4) == [b"", b"", b"a", b""]
     assert pub.next_sequence == sub.position == 5
+    link.settle()
     assert sub.poll(0) is None
 
 
@@ -87,6 +89,7 @@ def test_empty_batch_publishes_nothing_and_tells_the_next_sequence(link: Link) -
     assert untyped.send_many([]) == 1
     assert untyped.send_many(rdmaq.MessageBlocks(b"", 0)) == 1
     assert (typed.stats.frames, untyped.stats.frames) == (1, 0)
+    link.settle()
     assert link.subscribe("untyped", start="oldest").poll(0) is None
 
 
@@ -99,6 +102,7 @@ def test_batch_longer_than_the_guard_is_split_into_frames_without_loss(link: Lin
     assert pub.stats.frames == 4
     got = np.concatenate([take(sub, max_messages=per_frame).data for _ in range(4)])
     assert np.array_equal(got, records)
+    link.settle()
     assert sub.poll(0) is None
 
 
@@ -133,5 +137,6 @@ def test_typed_send_takes_tuples_and_records_and_nothing_else(link: Link) -> Non
         with pytest.raises(rdmaq.SchemaError):
             pub.send(wrong)
     assert pub.next_sequence == 4
+    link.settle()
     batch = take(sub, max_messages=10)
     assert np.array_equal(batch.data, np.repeat(record, 3))

@@ -49,6 +49,7 @@ def test_max_messages_cuts_a_frame_into_parts(link: Link) -> None:
         assert np.array_equal(records.data, ticks_of(first, count))
         assert batch.frame_counts.tolist() == [count]
         assert sub.position == first + count
+    link.settle()
     assert sub.poll(0) is None
 
 
@@ -59,13 +60,18 @@ def test_batch_spans_frames_up_to_max_messages(link: Link) -> None:
     pub.send_many(messages_of(2, 4))
     pub.send(message_of(5, 61))
     pub.send_many(messages_of(6, 10))
+    link.settle()
     batch = take(sub, max_messages=7)
     assert batch.messages == list(batch) == messages_of(1, 7)
     assert batch.frame_counts.tolist() == [1, 3, 1, 2]
-    assert batch.frame_latency_ns.shape == (4,)
-    assert batch.frame_latency_ns.dtype == np.int64
-    assert (batch.frame_latency_ns >= 0).all()
-    assert (np.diff(batch.frame_latency_ns) <= 0).all(), "later frames waited less"
+    if link.transport.has_one_clock:
+        assert batch.frame_latency_ns.shape == (4,)
+        assert batch.frame_latency_ns.dtype == np.int64
+        assert (batch.frame_latency_ns >= 0).all()
+        assert (np.diff(batch.frame_latency_ns) <= 0).all(), "later frames waited less"
+    else:
+        with pytest.raises(rdmaq.UnsupportedTransport, match="whose clock is not ours"):
+            _ = batch.frame_latency_ns
     assert take(sub).messages == messages_of(8, 10)
 
 
@@ -136,6 +142,7 @@ def test_into_that_is_too_small_or_read_only_is_refused_and_nothing_is_lost(link
     """The message stays where it is, and comes with the next poll."""
     pub, sub = link.publish(), link.subscribe()
     pub.send(b"longer than four")
+    link.settle()
     with pytest.raises(ValueError, match="into= is too small"):
         sub.poll(0, into=bytearray(4))
     with pytest.raises((ValueError, BufferError, TypeError)):
@@ -157,6 +164,7 @@ def test_impossible_max_messages_is_refused(link: Link, max_messages: int) -> No
     """By poll, view and batches alike, before anything is read."""
     pub, sub = link.publish(), link.subscribe()
     pub.send(b"x")
+    link.settle()
     with pytest.raises(ValueError, match="max_messages"):
         sub.poll(0, max_messages=max_messages)
     with pytest.raises(ValueError, match="max_messages"), sub.view(0, max_messages=max_messages):
@@ -171,6 +179,7 @@ def test_iteration_ends_with_the_stream_or_the_timeout_and_ended_tells_which(lin
     pub, sub = link.publish(), link.subscribe()
     pub.send_many(messages_of(1, 5))
     pub.send_gap(6, 6)
+    link.settle()
     assert [len(batch) for batch in sub.batches(max_messages=3, timeout=0)] == [3, 2, 0]
     ended_by_timeout = sub.ended
     pub.send(message_of(7, 61))

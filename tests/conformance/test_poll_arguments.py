@@ -76,11 +76,13 @@ def test_array_that_was_changed_since_the_last_poll_is_looked_at_anew(link: Link
     into = np.zeros(10, TICK)
     for _ in range(2):
         pub.send_batch(ticks_of(1, 4))
+    link.settle()
     assert sub.poll(into=into) is not None
     remake(into, how)
     before = into.tobytes()
     pub.send_batch(ticks_of(5, 4))
     for _ in range(2):
+        link.settle()
         with pytest.raises(ValueError, match=r"^into="):
             sub.poll(0, into=into)
     assert into.tobytes() == before
@@ -114,6 +116,7 @@ def test_buffer_that_bytes_would_spoil_is_refused_untouched(link: Link, into: An
     """Bytes in the place of object pointers crash the interpreter; a mask hides what came."""
     pub, sub = link.publish(), link.subscribe()
     pub.send(bytes(range(1, 65)))
+    link.settle()
     with pytest.raises(ValueError, match="into= is masked or holds Python objects"):
         sub.poll(0, into=into)
     assert not any(getattr(into, "obj", into))
@@ -130,6 +133,7 @@ def test_buffer_that_was_released_is_refused_in_words(link: Link) -> None:
     with pytest.raises(rdmaq.SchemaError, match="takes bytes, not memoryview"):
         pub.send_many([gone])
     pub.send(b"x")
+    link.settle()
     with pytest.raises(ValueError, match="into= cannot be written to"):
         sub.poll(0, into=gone)
     assert take_messages(sub, 1) == [b"x"]

@@ -19,15 +19,20 @@ SEND_FIVE = "pub.send_many([message_of(pub.next_sequence + i) for i in range(5)]
 PUBLISH = "pub = node.publish('s', capacity={})"
 
 
+#: What a link that a NIC writes tells besides: it was lost, it is had again, what it READs.
+OF_LINKS = ("link_down", "linked", "replaying", "catching_up", "live")
+
+
 def kinds(sub: rdmaq.Subscription) -> list[str]:
-    return [event.kind for event in sub.events()]
+    """The new events of the stream itself."""
+    return [event.kind for event in sub.events() if event.kind not in OF_LINKS]
 
 
 def test_killed_publisher_is_gone_after_everything_it_published(
     publisher: Child, transport: Transport
 ) -> None:
     """Kill -9 with messages in the ring: they come first, then PublisherGone, again and again."""
-    with rdmaq.connect(transport.address("rig")).subscribe("s") as sub:
+    with transport.connect(publisher.address).subscribe("s") as sub:
         for _ in range(3):
             publisher.run(SEND_FIVE)
         ledger = Ledger()
@@ -36,18 +41,19 @@ def test_killed_publisher_is_gone_after_everything_it_published(
         while ledger.received < 15:
             ledger.take(take(sub, max_messages=4))
         for _ in range(2):
-            with pytest.raises(rdmaq.PublisherGone, match="ended without closing"):
+            with pytest.raises(rdmaq.PublisherGone, match=r"ended without|had again"):
                 sub.poll(PATIENCE_SECONDS)
         assert sub.ended
         assert ledger.gaps == []
-        assert kinds(sub) == ["connected", "gone"]
+        told = [kind for kind in kinds(sub) if kind != "silent"]  # a NIC tells no death at once
+        assert told == ["connected", "gone"]
 
 
 def test_killed_publisher_ends_iteration_with_its_exception(
     publisher: Child, transport: Transport
 ) -> None:
     """`for` must not end as if the stream had been closed: the publisher never said so."""
-    with rdmaq.connect(transport.address("rig")).subscribe("s") as sub:
+    with transport.connect(publisher.address).subscribe("s") as sub:
         publisher.run(SEND_FIVE)
         publisher.kill()
         seen: list[list[bytes]] = []
@@ -57,15 +63,15 @@ def test_killed_publisher_ends_iteration_with_its_exception(
 
         with pytest.raises(rdmaq.PublisherGone):
             iterate()
-    with pytest.raises(rdmaq.PeerNotFound, match="nobody listens"):
-        rdmaq.connect(transport.address("rig"))
+    with pytest.raises(rdmaq.PeerNotFound, match=r"nobody listens|no node at"):
+        transport.connect(publisher.address, 0.0)
 
 
 def test_new_incarnation_is_another_epoch_and_the_old_one_drains_first(
     publisher: Child, transport: Transport
 ) -> None:
     """Close and publish again under the same name: the old reader ends, a new one begins at 1."""
-    peer = rdmaq.connect(transport.address("rig"))
+    peer = transport.connect(publisher.address)
     with peer.subscribe("s") as old:
         publisher.run(SEND_FIVE)
         publisher.run("pub.close()")
@@ -74,7 +80,7 @@ def test_new_incarnation_is_another_epoch_and_the_old_one_drains_first(
         with peer.subscribe("s", start="oldest") as new:
             assert len(take_messages(old, 5)) == 5
             with pytest.raises(rdmaq.EndOfStream):
-                old.poll(0)
+                old.poll(PATIENCE_SECONDS)
             batch = take(new)
             assert batch.messages == [b"new"]
             assert batch.epoch == new.epoch > old.epoch
@@ -86,7 +92,7 @@ def test_follower_loses_nothing_of_either_epoch(publisher: Child, transport: Tra
 
     Nothing stale: every batch of an epoch carries that epoch's messages only.
     """
-    with rdmaq.connect(transport.address("rig")).subscribe("s", on_restart="follow") as sub:
+    with transport.connect(publisher.address).subscribe("s", on_restart="follow") as sub:
         first_epoch = sub.epoch
         publisher.run(SEND_FIVE)
         publisher.kill()
@@ -106,7 +112,7 @@ def test_follower_loses_nothing_of_either_epoch(publisher: Child, transport: Tra
             told += kinds(sub)
         assert told.count("gone") == 1, "once, also to who takes the events as they come"
         with Child() as second:
-            second.run(f"node = rdmaq.Node({transport.address('rig')!r})")
+            second.offer(transport, publisher.address)
             second.run(PUBLISH.format(transport.capacity_bytes))
             second.run(SEND_FIVE)
             batch = take(sub)
@@ -125,12 +131,12 @@ def test_follower_loses_nothing_of_either_epoch(publisher: Child, transport: Tra
 
 def test_follower_outlives_its_peer(publisher: Child, transport: Transport) -> None:
     """Closed before the restart: a peer ends nothing but itself."""
-    with rdmaq.connect(transport.address("rig")) as peer:
+    with transport.connect(publisher.address) as peer:
         following = peer.subscribe("s", on_restart="follow")
     with following as sub:
         publisher.kill()
         with Child() as second:
-            second.run(f"node = rdmaq.Node({transport.address('rig')!r})")
+            second.offer(transport, publisher.address)
             second.run(PUBLISH.format(transport.capacity_bytes))
             second.run(SEND_FIVE)
             assert len(take_messages(sub, 5)) == 5
@@ -140,7 +146,7 @@ def test_stopped_publisher_is_silent_and_then_heard_again(
     publisher: Child, transport: Transport
 ) -> None:
     """SIGSTOP for longer than a second: told, nothing torn down; SIGCONT: told, messages come."""
-    with rdmaq.connect(transport.address("rig")).subscribe("s") as sub:
+    with transport.connect(publisher.address).subscribe("s") as sub:
         assert kinds(sub) == ["connected"]
         assert sub.poll(0.3) is None
         assert kinds(sub) == [], "a publisher that beats is not silent, though it sends nothing"
@@ -165,17 +171,17 @@ def test_stopped_publisher_is_silent_and_then_heard_again(
 
 def test_subscriber_may_come_before_its_publisher(child: Child, transport: Transport) -> None:
     """Connect and subscribe wait for node and stream; without a timeout they say who is missing."""
-    address = transport.address("rig")
+    address = transport.free_address("rig")
     with pytest.raises(rdmaq.PeerNotFound, match="start the node first"):
-        rdmaq.connect(address)
+        transport.connect(address, 0.0)
     child.begin(
-        f"peer = rdmaq.connect({address!r}, timeout={PATIENCE_SECONDS}); "
+        f"peer = {transport!r}.connect({address!r}, {PATIENCE_SECONDS}); "
         f"sub = peer.subscribe('late', timeout={PATIENCE_SECONDS})"
     )
-    with rdmaq.Node(address) as node:
+    with transport.node_at(address) as node:
         node.publish("early", capacity=transport.capacity_bytes)
         with pytest.raises(rdmaq.StreamNotFound, match="it offers 'early'") as caught:
-            rdmaq.connect(address).subscribe("late")
+            transport.connect(address).subscribe("late")
         assert caught.value.available == ("early",)
         pub = node.publish("late", capacity=transport.capacity_bytes)
         assert child.answer() is None

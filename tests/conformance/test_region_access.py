@@ -15,9 +15,6 @@ from tests.conformance.child import Child
 from tests.conformance.rig import Link, Transport, eventually
 from tests.conformance.test_fork_and_pickle import in_forked_child
 
-#: The same tests over an RDMA wire, in the rig.
-OVER_VERBS = True
-
 
 def operations(region: rdmaq.Region) -> dict[str, Callable[[], object]]:
     return {

@@ -16,9 +16,6 @@ from hypothesis.extra import numpy as hnp
 import rdmaq
 from tests.conformance.rig import TICK, Link, ticks_of
 
-#: The same tests over an RDMA wire, in the rig.
-OVER_VERBS = True
-
 ROW = np.dtype(
     [("count", "<u8"), ("name", "S6"), ("levels", "<i4", (3, 2)), ("mid", "<f8")], align=True
 )

@@ -62,6 +62,7 @@ def test_records_arrive_as_they_were_sent(link: Link, what: str) -> None:
         records = np.frombuffer(rng.bytes(9 * dtype.itemsize), dtype=dtype)
     pub.send_batch(records)
     pub.send(records[:1].reshape(()))
+    link.settle()
     for sub in (told, found):
         batch = take(sub)
         assert equal(batch.data.dtype, dtype)
@@ -168,6 +169,7 @@ def test_strided_and_reversed_arrays_are_sent_in_their_order(link: Link) -> None
     pub.send_batch(array[::3])
     pub.send_batch(array[::-1])
     pub.send_batch([7, 8])
+    link.settle()
     got = take(sub).data.tolist()
     assert got == [*range(0, 20, 3), *range(19, -1, -1), 7, 8]
 
@@ -216,6 +218,7 @@ def test_padding_that_rdmaq_makes_is_zero(link: Link, what: str) -> None:
     pub.send_batch([message, message])
     pub.send_batch(dirty[::3])
     pub.send_batch(dirty[::-1])
+    link.settle()
     batch = take(sub, max_messages=1000)
     assert len(batch) == 20 + 2 + 2 + 14 + 40
     assert padding_sent(batch, dtype) == {0}
@@ -245,6 +248,7 @@ def test_borrowed_and_polled_arrays_cannot_be_made_writable_over_the_ring(link: 
     """A view refuses; a polled array is a copy, so that no other reader sees what one does."""
     pub, sub, other = link.publish(schema="<i8"), link.subscribe(), link.subscribe()
     pub.send_batch(np.arange(5, dtype="<i8"))
+    link.settle()
     with sub.view(0) as batch:
         assert batch is not None
         with pytest.raises(ValueError, match="read-only"):
@@ -268,6 +272,7 @@ def test_array_that_changed_since_it_was_sent_is_looked_at_again(link: Link) -> 
     with pytest.raises(rdmaq.SchemaError, match="float64"):
         pub.send_batch(as_float)
     pub.send_batch(array[:2])
+    link.settle()
     assert take(sub).data.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
 
 
@@ -278,4 +283,5 @@ def test_array_may_be_resized_once_it_was_sent(link: Link) -> None:
     pub.send_batch(array)
     array.resize(6, refcheck=False)
     pub.send_batch(array)
+    link.settle()
     assert take(sub).data.tolist() == [0, 1, 2, 3, 0, 1, 2, 3, 0, 0]

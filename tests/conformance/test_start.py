@@ -23,6 +23,7 @@ def test_live_joiner_gets_what_is_published_from_then_on(link: Link) -> None:
     pub.send_many(sequences(1, 5))
     sub = link.subscribe()
     assert sub.position == 6
+    link.settle()
     assert sub.poll(0) is None
     pub.send(message_of(6))
     assert take(sub).sequence == 6
@@ -37,7 +38,7 @@ def test_oldest_joiner_gets_what_the_ring_still_holds(link: Link) -> None:
     lap(pub, link.transport.capacity_bytes)
     sub = link.subscribe(start="oldest")
     ledger = Ledger(sub.position)
-    ledger.drain(sub)
+    ledger.drain_to(sub, pub.next_sequence)
     assert ledger.next_sequence == pub.next_sequence
     assert ledger.gaps == []
     assert sub.stats.bytes >= link.transport.capacity_bytes / 2
@@ -55,6 +56,7 @@ def test_joiner_at_a_sequence_inside_a_frame_gets_exactly_from_there(
         sub = link.subscribe(start=whole_number(start))
         assert sub.position == start
         assert take_messages(sub, 101 - start) == sequences(start, 100)
+        link.settle()
         assert sub.poll(0) is None
 
 
@@ -63,7 +65,7 @@ def test_joiner_at_a_sequence_that_is_gone_is_told_exactly_what(link: Link) -> N
     pub = link.publish()
     lap(pub, link.transport.capacity_bytes)
     sub, ledger = link.subscribe(start=7), Ledger(7)
-    ledger.drain(sub)
+    ledger.drain_to(sub, pub.next_sequence)
     assert ledger.gaps[0].cause == "overrun"
     assert ledger.gaps[0].first == 7
     assert len(ledger.gaps) == 1
@@ -93,6 +95,7 @@ def test_joiner_at_a_future_sequence_gets_nothing_before_it(
         pub.send(message_of(1))
     pub.send_many(sequences(2, 10))
     pub.send_gap(11, 15)
+    link.settle()
     assert sub.poll(0) is None
     pub.send_many(sequences(16, 30))
     batch = take(sub)
@@ -152,7 +155,7 @@ def test_joiner_at_a_time_before_all_that_the_ring_holds_is_told_what_is_gone(li
     lap(pub, link.transport.capacity_bytes)
     sub, ledger = link.subscribe(start=np.datetime64("2001-01-01")), Ledger(7)
     assert sub.position == 7
-    ledger.drain(sub)
+    ledger.drain_to(sub, pub.next_sequence)
     assert [(gap.cause, gap.first) for gap in ledger.gaps] == [("overrun", 7)]
     assert ledger.next_sequence == pub.next_sequence
 
@@ -176,7 +179,7 @@ def test_joiner_at_a_time_whose_messages_are_gone_is_told_at_least_of_those(link
     assert far.position == 1
     for sub, first in ((near, near.position), (far, 1)):
         ledger = Ledger(first)
-        ledger.drain(sub)
+        ledger.drain_to(sub, pub.next_sequence)
         assert ledger.gaps[0].first == first
         assert ledger.gaps[0].last >= wanted
         assert ledger.next_sequence == pub.next_sequence
@@ -195,21 +198,27 @@ def test_joiner_at_a_time_to_come_gets_what_is_published_then_or_later(
     sub = link.subscribe(start=start)
     assert sub.position == (0 if is_fresh else 4)
     times: dict[int, np.datetime64] = {}
+
+    def look() -> None:
+        for seen in live.batches(timeout=0, max_messages=1):
+            if seen.gap is None:
+                times[seen.sequence] = seen.time
+
     batch = None
     while batch is None:
         pub.send_gap(pub.next_sequence, pub.next_sequence + 1)
         pub.send(message_of(pub.next_sequence))
-        for seen in live.batches(timeout=0, max_messages=1):
-            if seen.gap is None:
-                times[seen.sequence] = seen.time
+        look()
         batch = sub.poll(0.001)
+    link.settle()
+    look()
     first = batch.gap.first if batch.gap else batch.sequence
     later = [sequence for sequence, at in times.items() if at >= start]
     assert min(later) - 2 <= first <= min(later), "the loss before the message may be later, too"
     assert len(later) < len(times)
     ledger = Ledger(first)
     ledger.take(batch)
-    ledger.drain(sub)
+    ledger.drain_to(sub, pub.next_sequence)
     assert ledger.next_sequence == pub.next_sequence
 
 
@@ -219,10 +228,12 @@ def test_joiner_at_a_time_to_come_that_never_comes_gets_the_end_only(link: Link)
     sub = link.subscribe(start=datetime.datetime(2261, 1, 1, tzinfo=datetime.UTC))
     for _ in range(3):
         lap(pub, link.transport.capacity_bytes)
+        link.settle()
         assert sub.poll(0) is None
         assert sub.lag == 0
     assert sub.stats.lost_overrun == sub.stats.messages == 0
     pub.close()
+    link.settle()
     with pytest.raises(rdmaq.EndOfStream):
         sub.poll(0)
 
@@ -233,6 +244,7 @@ def test_joiner_at_a_time_to_come_that_is_lapped_then_is_told_what_it_missed(lin
     start = np.datetime64(time.time_ns() + 100_000_000, "ns")
     sub = link.subscribe(start=start)
     pub.send_many(sequences(1, 3))
+    link.settle()
     assert sub.poll(0) is None
     assert sub.position == 4
     until = time.time_ns() + 150_000_000
@@ -240,7 +252,7 @@ def test_joiner_at_a_time_to_come_that_is_lapped_then_is_told_what_it_missed(lin
         pub.send(message_of(pub.next_sequence))
     lap(pub, link.transport.capacity_bytes)
     ledger = Ledger(4)
-    ledger.drain(sub)
+    ledger.drain_to(sub, pub.next_sequence)
     assert [(gap.cause, gap.first) for gap in ledger.gaps] == [("overrun", 4)]
     assert ledger.next_sequence == pub.next_sequence
 
@@ -257,7 +269,8 @@ def test_every_sequence_that_the_ring_holds_is_found_among_frames_of_all_lengths
     oldest = link.subscribe(start="oldest").position
     assert oldest > 1
     for start in range(oldest - 3, pub.next_sequence + 1):
-        with link.peer.subscribe("s", start=start) as sub:
+        with link.subscribe(start=start) as sub:
+            link.settle()
             batch = sub.poll(0, max_messages=1)
             if start == pub.next_sequence:
                 assert batch is None

@@ -9,7 +9,7 @@ from tests.conformance.test_full import fill, running
 
 
 def subscribe_there(child: Child, link: Link) -> None:
-    child.run(f"sub = rdmaq.connect({link.address!r}).subscribe('s')")
+    child.run(f"sub = {link.transport!r}.connect({link.address!r}).subscribe('s')")
 
 
 def test_killed_subscriber_frees_its_slot_and_a_waiting_publisher(link: Link, child: Child) -> None:
@@ -42,6 +42,7 @@ def test_stopped_subscriber_of_a_lossy_stream_is_told_its_exact_loss(
     received = 0
     while pub.stats.bytes < 3 * link.transport.capacity_bytes:
         pub.send(message_of(pub.next_sequence))
+        link.settle()
         while (batch := other.poll(0)) is not None:
             received += len(batch)
     assert pub.stats.stalls == 0

@@ -14,9 +14,6 @@ from tests.conformance.child import Child
 from tests.conformance.rig import PATIENCE_SECONDS, Link, Transport, eventually
 from tests.stress import table as stress
 
-#: The same tests over an RDMA wire, in the rig.
-OVER_VERBS = True
-
 QUOTE = np.dtype([("bid", "<i8", (8,)), ("ask", "<i8", (8,)), ("symbol", "S8"), ("n", "<u4")])
 
 

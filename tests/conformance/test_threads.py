@@ -11,6 +11,7 @@ import pytest
 import rdmaq
 from rdmaq._fast import lib
 from tests.conformance.rig import (
+    PATIENCE_SECONDS,
     TICK,
     Link,
     claim,
@@ -118,6 +119,7 @@ def test_second_thread_is_refused_while_an_event_loop_sleeps(link: Link) -> None
             pytest.fail("it was lent")
         pub.send(b"x")
     assert outcome["result"].messages == [b"x"]
+    link.settle()
     assert sub.poll(0) is None
 
 
@@ -182,6 +184,7 @@ def test_close_from_another_thread_wakes_a_blocked_send(link: Link, how: str) ->
     published = pub.stats.messages
     assert published > 0
     take_messages(sub, published, max_messages=10_000)
+    link.settle()
     with pytest.raises(rdmaq.EndOfStream):
         sub.poll(0)
     with pytest.raises(rdmaq.ClosedError, match="this publisher is closed"):
@@ -199,12 +202,12 @@ def test_closing_the_node_ends_its_streams_and_frees_its_name(link: Link) -> Non
     assert pub.closed
     assert take_messages(sub, 1) == [b"last"]
     with pytest.raises(rdmaq.EndOfStream):
-        sub.poll(0)
+        sub.poll(PATIENCE_SECONDS)
     with pytest.raises(rdmaq.ClosedError, match="this node is closed"):
         link.node.publish("other")
     with pytest.raises(rdmaq.PeerNotFound):
         link.peer.streams()
-    with rdmaq.Node(link.address) as again:
+    with link.transport.node_at(link.address) as again:
         again.publish("s", capacity=link.transport.capacity_bytes)
         assert [stream.name for stream in link.peer.streams()] == ["s"]
     link.peer.close()

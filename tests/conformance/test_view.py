@@ -35,8 +35,10 @@ def test_view_is_a_window_into_the_ring(link: Link) -> None:
     """Two views of one frame show the same memory; a polled batch shows other memory."""
     pub, sub = link.publish(schema=TICK), link.subscribe()
     pub.send_batch(ticks_of(1, 50))
+    link.settle()
     addresses = [address_in_view(sub, KeyError) for _ in range(2)]
     assert addresses[0] == addresses[1]
+    link.settle()
     with sub.view(0) as batch:
         assert batch is not None
         assert np.array_equal(batch.data, ticks_of(1, 50))
@@ -54,6 +56,7 @@ def test_view_gives_messages_of_every_form(link: Link) -> None:
     pub.send_many([b"two", b"", b"three"])
     got = []
     for expected in ([b"one"], [b""], [b"two", b"", b"three"]):
+        link.settle()
         with sub.view(0) as batch:
             assert batch is not None
             assert [bytes(message) for message in batch] == expected
@@ -79,6 +82,7 @@ def test_view_takes_part_of_a_frame_and_the_next_goes_on_there(link: Link) -> No
             assert take(sub, max_messages=5).messages == messages[seen : seen + 5]
             assert np.array_equal(take(typed_sub, max_messages=5).data, ticks_of(seen + 1, 5))
         else:
+            link.settle()
             with sub.view(0, max_messages=5) as batch, typed_sub.view(0, max_messages=5) as records:
                 assert batch is not None
                 assert records is not None
@@ -92,6 +96,7 @@ def test_block_that_raises_has_its_batch_delivered_again(link: Link) -> None:
     """Not counted, not consumed: the next poll has the same messages."""
     pub, sub = link.publish(), link.subscribe()
     pub.send_many([b"a", b"b"])
+    link.settle()
     with pytest.raises(ValueError, match="mine"), sub.view(0):
         raise ValueError("mine")
     assert sub.stats.messages == 0
@@ -104,9 +109,16 @@ def test_overwritten_view_raises_and_is_declared_by_the_next_poll(link: Link) ->
     pub, sub, ledger = link.publish(), link.subscribe(), Ledger()
     pub.send_many([message_of(s) for s in (1, 2, 3)])
     ledger.take(take(sub, max_messages=1))
-    with pytest.raises(rdmaq.ViewOverrun, match="wrote over"), sub.view(0):
+    link.settle()
+
+    def lap_inside() -> None:
         lap(pub, link.transport.capacity_bytes)
+        link.settle()
+
+    with pytest.raises(rdmaq.ViewOverrun, match="wrote over"), sub.view(0):
+        lap_inside()
     assert sub.stats.messages == 1, "what was overwritten does not count as received"
+    link.settle()
     ledger.drain(sub)
     assert ledger.gaps[0].first == 2
     assert ledger.accounted == pub.next_sequence - 1
@@ -119,8 +131,10 @@ def test_block_that_raises_over_an_overwritten_view_lets_its_own_exception_out(l
 
     def lap_and_fail() -> None:
         lap(pub, link.transport.capacity_bytes)
+        link.settle()
         raise KeyError("mine")
 
+    link.settle()
     with pytest.raises(KeyError, match="mine"), sub.view(0):
         lap_and_fail()
     assert take_gap(sub).first == 1
@@ -131,6 +145,7 @@ def test_gap_comes_through_a_view_as_through_a_poll(link: Link) -> None:
     pub, sub = link.publish(), link.subscribe()
     pub.send_gap(1, 4)
     pub.send(b"x")
+    link.settle()
     with sub.view(0) as batch:
         assert batch is not None
         assert batch.gap == rdmaq.Gap(1, 4, "upstream", pub.epoch)
@@ -145,6 +160,7 @@ def test_reading_while_a_view_is_open_is_refused(link: Link) -> None:
     pub, sub = link.publish(), link.subscribe()
     pub.send(b"a")
     pub.send(b"b")
+    link.settle()
     with sub.view(0) as batch:
         with pytest.raises(rdmaq.ConcurrentUse, match=r"view of 's' is open"):
             sub.poll(0)
@@ -160,6 +176,7 @@ def test_reliable_publisher_waits_for_an_open_view(link: Link) -> None:
     pub = link.publish(flow=rdmaq.reliable(timeout=0.2))
     sub = link.subscribe()
     pub.send(message_of(1))
+    link.settle()
     with sub.view(0) as batch:
         assert batch is not None
         pub.send_many([message_of(s) for s in range(2, 100)])
@@ -185,6 +202,7 @@ def test_view_that_is_entered_again_stays_lent(link: Link) -> None:
     """The second entry is refused, and the first one's check at the end is not lost by it."""
     pub, sub = link.publish(), link.subscribe()
     pub.send(b"first")
+    link.settle()
     view = sub.view(0)
     with view as batch:
         assert batch is not None
@@ -200,6 +218,7 @@ def test_refused_view_does_not_end_another_one_that_is_just_ending(link: Link) -
     """Another thread's block ends: it has said so to Python, and not yet to the ring."""
     pub, sub = link.publish(), link.subscribe()
     pub.send(b"first")
+    link.settle()
     with sub.view(0) as batch:
         assert batch is not None
         sub._cursor.is_lent = False  # as __exit__ does before it gives the batch back

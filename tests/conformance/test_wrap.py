@@ -36,6 +36,7 @@ def test_frame_that_straddles_the_end_reads_back_whole(link: Link) -> None:
     assert take_messages(sub, 1) == [crossing]
     with_view = message_of(1001, 3001)
     pub.send(with_view)
+    link.settle()
     with sub.view(0) as batch:
         assert batch is not None
         assert [bytes(message) for message in batch.messages] == [with_view]
@@ -50,6 +51,7 @@ def test_reader_that_keeps_up_gets_every_message_over_many_wraps(link: Link, flo
         sequence = pub.next_sequence
         pub.send_many([message_of(s) for s in range(sequence, sequence + 5)])
         pub.send(message_of(sequence + 5))
+        link.settle()
         ledger.drain(sub)
     assert ledger.received == pub.stats.messages
     assert ledger.gaps == []
@@ -64,6 +66,7 @@ def test_records_that_straddle_the_end_come_as_one_contiguous_array(link: Link) 
         if turn % 2:
             assert np.array_equal(take(sub).data, records)
         else:
+            link.settle()
             with sub.view(0) as batch:
                 assert batch is not None
                 assert batch.data.flags.c_contiguous

@@ -89,6 +89,7 @@ def _sending(how: str) -> Callable[[Link], Wait]:
             fill(pub, link.transport.room_bytes)
             while sub.lag < link.transport.room_bytes - 64:  # even a heartbeat has to wait
                 pub.send(b"")
+                link.settle()
         message = message_of(1, 2).ljust(4000)
         calls: dict[str, Callable[[], object]] = {
             "send": lambda: pub.send(message),
@@ -108,7 +109,7 @@ def _sending(how: str) -> Callable[[Link], Wait]:
 def _subscribing(link: Link) -> Wait:
     return Wait(
         call=lambda: link.subscribe("later", timeout=NEVER_SECONDS),
-        within=("taken",),
+        within=("taken", "dial"),  # over shared memory, over verbs
         handle=link.peer,
         go_on=lambda: link.publish("later"),
     )
@@ -121,7 +122,7 @@ def _dialling(link: Link) -> Wait:
 
     def come_back() -> None:
         if not nodes:
-            nodes.append(link.keep(rdmaq.Node(link.address)))
+            nodes.append(link.keep(link.transport.node_at(link.address)))
             nodes[0].publish("s", capacity=link.transport.capacity_bytes)
 
     return Wait(
