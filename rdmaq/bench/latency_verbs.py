@@ -13,8 +13,7 @@ from rdmaq.bench.chain_pair import ChainPair
 from rdmaq.bench.children import BenchError, Child
 from rdmaq.bench.in_c import check, reader_of
 from rdmaq.bench.latency import ping
-from rdmaq.bench.latency_far import LIMIT_NS
-from rdmaq.bench.latency_verbs_far import WAIT_MODES
+from rdmaq.bench.latency_verbs_far import LIMIT_NS, WAIT_MODES
 from rdmaq.bench.links import CONNECT_SECONDS, node_at, peer_of
 from rdmaq.bench.options import Place
 from rdmaq.bench.perftest import Side
@@ -97,10 +96,13 @@ class Near:
                 ffi.from_buffer("uint64_t *", times_ns),
             )
         )
+        if done <= count:  # what is on its way still would be the next round's answer
+            raise BenchError(
+                f"the loop in C made {done} of {count + 1} round trips in {LIMIT_NS / 1e9:.0f} s: "
+                "the machine is too busy; wait, or use fewer --count"
+            )
         self.child.finish()
-        if done < 2:
-            raise BenchError("the loop in C got no answer in 10 s: the machine is too busy; wait")
-        return half(times_ns[1:done])
+        return half(times_ns[1:])
 
 
 def half(times_ns: Any) -> Sample:

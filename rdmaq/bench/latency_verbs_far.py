@@ -6,13 +6,15 @@ import rdmaq
 from rdmaq._fast import lib
 from rdmaq.bench.chain_pair import ChainPair
 from rdmaq.bench.in_c import check, reader_of
-from rdmaq.bench.latency_far import LIMIT_NS, pong
+from rdmaq.bench.latency_far import pong
 from rdmaq.bench.links import node_at, peer_of
 from rdmaq.bench.perftest import Side
 from rdmaq.stream.subscription import Wait
 
 #: How the Python contenders wait: one pair of streams for each.
 WAIT_MODES: tuple[Wait, ...] = ("spin", "auto")
+#: When the loops in C give up.
+LIMIT_NS = 60_000_000_000
 
 
 class Far:
