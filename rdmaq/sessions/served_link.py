@@ -231,7 +231,9 @@ class ServedLink:
             return bool(self._stats().state == lib.RQ_LINK_FAILED)
 
     def facts(self) -> LinkInfo | None:
-        """What there is to know of it; None once it is closed."""
+        """What there is to know of it; None once it is closed, or being closed."""
+        if self._is_closed:  # who closes it has the lock until all is flushed, for seconds
+            return None
         with self._lock:
             if self._is_closed or self._terms is None:
                 return None

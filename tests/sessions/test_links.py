@@ -67,6 +67,13 @@ def test_link_that_is_being_closed_keeps_nobody_from_the_others() -> None:
         link.look()
 
 
+def test_facts_of_the_others_do_not_wait_for_a_link_that_is_being_closed() -> None:
+    """A user who lists a publisher's links would stand still for as long as one is flushed."""
+    link = bare(_is_closed=True)
+    with link._lock:
+        assert link.facts() is None
+
+
 def test_link_that_was_closed_before_it_began_is_not_looked_after() -> None:
     """By its descriptor's number, that is: it would be for ever, and the number another's."""
     link = bare(_is_closed=True, publisher=publishing(), _event_fd=1 << 20)
