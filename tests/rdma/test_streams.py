@@ -125,7 +125,7 @@ def test_lossy_link_that_lags_is_cut_and_had_again_and_the_loss_is_told_exactly(
                 next_sequence += 1
         told = sub.stats
         assert told.messages + told.lost_overrun == count
-        pub.close()
+        pub.close(drain=60)  # its link may have failed once more; a slow machine asks late
         with pytest.raises(rdmaq.EndOfStream):
             sub.poll(30)
 
