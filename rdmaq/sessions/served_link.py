@@ -210,14 +210,15 @@ class ServedLink:
     def has_sent(self, tail_bytes: int) -> bool:
         """Whether all below `tail_bytes` has arrived; True for a link that carries no more.
 
-        False while its subscriber READs what was published before.
+        False of one that has yet to begin: its subscriber is connecting, or READs what was
+        published before, and would find the stream closed.
         """
         with self._lock:
             if self._is_closed:
                 return True
             stats = self._stats()
         if stats.state == lib.RQ_LINK_OPENING:
-            return not self.ask.is_held
+            return False
         if stats.state not in (lib.RQ_LINK_LIVE, lib.RQ_LINK_LAGGING):
             return True
         return bool(stats.flushed_bytes >= tail_bytes)

@@ -74,6 +74,12 @@ def test_facts_of_the_others_do_not_wait_for_a_link_that_is_being_closed() -> No
         assert link.facts() is None
 
 
+def test_end_of_a_stream_waits_for_who_is_connecting() -> None:
+    """He has not got what is left, and would ask for a stream that is no more."""
+    link = bare(_stats=lambda: SimpleNamespace(state=lib.RQ_LINK_OPENING, flushed_bytes=1 << 40))
+    assert not link.has_sent(65536)
+
+
 def test_link_that_was_closed_before_it_began_is_not_looked_after() -> None:
     """By its descriptor's number, that is: it would be for ever, and the number another's."""
     link = bare(_is_closed=True, publisher=publishing(), _event_fd=1 << 20)
