@@ -6,6 +6,7 @@ import logging
 import socket
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -30,7 +31,7 @@ _PAUSE_SECONDS, _PAUSE_SECONDS_MAX = 0.02, 1.0
 _NEWS_MAX = 1000  # of a user who never asks for events
 
 
-class Persisting:
+class Persisting(ABC):
     """Looks after a link, asks for the next one, and READs what no link will bring.
 
     How a link is made and taken down is the subclass's: `sessions.remote.Remote`.
@@ -56,21 +57,21 @@ class Persisting:
         self._replay: Replay | None = None
         self._working: threading.Thread | None = None  # which reads, or asks for the next link
 
+    @abstractmethod
     def _dialled(self) -> CallingSession:
         """A session, and the link along with it; `_ring` says whether it is held."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _attach(self) -> None:
         """The link may write the replica from now on."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _let_go(self) -> None:
         """Of session and link; nothing arrives any more. Under the lock."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _take_down(self) -> None:
         """Of all of it. Under the lock."""
-        raise NotImplementedError
 
     # ---- watching (on the minder's thread) ----
 

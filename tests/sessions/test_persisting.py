@@ -13,6 +13,7 @@ import pytest
 from rdmaq._fast import lib
 from rdmaq.errors import BootstrapError, ClosedError, PairError
 from rdmaq.sessions import outlet as outlet_module
+from rdmaq.sessions.calling import CallingSession
 from rdmaq.sessions.minder import MINDER
 from rdmaq.sessions.outlet import Outlet
 from rdmaq.sessions.persisting import Persisting
@@ -37,6 +38,12 @@ class Alone(Persisting):
         )
         self._sock, self.theirs = socket.socketpair()
         self.theirs.setblocking(False)
+
+    def _dialled(self) -> CallingSession:
+        raise AssertionError("there is nobody to dial")
+
+    def _attach(self) -> None:
+        raise AssertionError("there is no link that could write")
 
     def ready(self) -> None:
         self.close()
