@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from statistics import median
 
+from rdmaq import LinkInfo
 from rdmaq.bench.interval import median_interval
 from rdmaq.bench.report import Ratio, Report
 from rdmaq.bench.rounds import Result
@@ -63,4 +64,11 @@ def tell_intervals(report: Report, compared: Sequence[Compared]) -> None:
     """The same intervals as numbers."""
     report.more["intervals"] = {
         one.key: median_interval(one.of_rounds(report.results)) for one in compared
+    }
+
+
+def tell_links(report: Report, links: Mapping[str, Sequence[LinkInfo]]) -> None:
+    """What the publisher knows of its links at the end, by stream."""
+    report.more["links"] = {
+        stream: [asdict(link) for link in carrying] for stream, carrying in links.items()
     }

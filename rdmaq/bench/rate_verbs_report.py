@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from rdmaq.bench import rate_verbs
 from rdmaq.bench.benchmark import Benchmark
-from rdmaq.bench.paired import Compared, ratios, tell_intervals
+from rdmaq.bench.paired import Compared, ratios, tell_intervals, tell_links
 from rdmaq.bench.report import Column, Report
 
 _OF_PERFTEST_MIN = 10.0
@@ -29,11 +27,9 @@ _NOTES = (
 )
 
 
-def _tell_links(report: Report, near: rate_verbs.Near) -> None:
+def _tell_more(report: Report, near: rate_verbs.Near) -> None:
     tell_intervals(report, _COMPARED)
-    report.more["links"] = {
-        stream: [asdict(link) for link in links] for stream, links in near.links.items()
-    }
+    tell_links(report, near.links)
 
 
 BENCHMARK = Benchmark(
@@ -47,6 +43,6 @@ BENCHMARK = Benchmark(
     notes=_NOTES,
     prepare=rate_verbs.prepare,
     ratios=lambda results: ratios(results, _COMPARED),
-    complete=_tell_links,
+    complete=_tell_more,
     constants={"many": rate_verbs.MANY_COUNT},
 )

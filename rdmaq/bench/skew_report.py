@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
-
 from rdmaq.bench import skew
 from rdmaq.bench.benchmark import Benchmark
-from rdmaq.bench.paired import Compared, ratios, tell_intervals
+from rdmaq.bench.paired import Compared, ratios, tell_intervals, tell_links
 from rdmaq.bench.report import Column, Report, show_us
 
 _COMPARED = (Compared(ours=skew.MANY, theirs=skew.ONE, metric="send_p50_ns"),)
@@ -20,11 +18,9 @@ _NOTES = (
 )
 
 
-def _tell_links(report: Report, near: skew.Near) -> None:
+def _tell_more(report: Report, near: skew.Near) -> None:
     tell_intervals(report, _COMPARED)
-    report.more["links"] = {
-        which: [asdict(link) for link in links] for which, links in near.links.items()
-    }
+    tell_links(report, near.links)
 
 
 BENCHMARK = Benchmark(
@@ -39,5 +35,5 @@ BENCHMARK = Benchmark(
     notes=_NOTES,
     prepare=skew.prepare,
     ratios=lambda results: ratios(results, _COMPARED),
-    complete=_tell_links,
+    complete=_tell_more,
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 
@@ -15,35 +14,11 @@ from rdmaq.rig.fixtures import RdmaWire
 from rdmaq.sessions.links import links_of
 from tests.conformance.child import Child
 from tests.conformance.rig import Ledger, eventually, message_of, take
-from tests.rdma.sessions import INSECURE, PATIENCE_SECONDS, calling, serving
+from tests.rdma.sessions import INSECURE, PATIENCE_SECONDS
 
 pytestmark = [pytest.mark.rdma, pytest.mark.slow, pytest.mark.timeout(300)]
 
 CAPACITY = 64 << 10
-
-
-@pytest.fixture(scope="module")
-def kept() -> Iterator[tuple[ExitStack, dict[str, Any]]]:
-    """A node and a peer for the tests here."""
-    with ExitStack() as stack:
-        yield stack, {}
-
-
-@pytest.fixture
-def node(rdma_wire: RdmaWire, kept: tuple[ExitStack, dict[str, Any]]) -> rdmaq.Node:
-    stack, made = kept
-    if not made:
-        made["node"] = stack.enter_context(serving(rdma_wire))
-        made["peer"] = stack.enter_context(calling(rdma_wire, made["node"]))
-    found: rdmaq.Node = made["node"]
-    return found
-
-
-@pytest.fixture
-def peer(node: rdmaq.Node, kept: tuple[ExitStack, dict[str, Any]]) -> rdmaq.Peer:
-    assert node is kept[1]["node"]
-    found: rdmaq.Peer = kept[1]["peer"]
-    return found
 
 
 def cut(pub: rdmaq.Publisher) -> None:

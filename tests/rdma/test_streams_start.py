@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
@@ -13,7 +11,6 @@ import pytest
 
 import rdmaq
 from rdmaq.bootstrap.messages import LinkGrant
-from rdmaq.rig.fixtures import RdmaWire
 from rdmaq.sessions.calling import CallingSession
 from rdmaq.sessions.remote import Remote
 from rdmaq.sessions.replay import Replay
@@ -28,35 +25,11 @@ from tests.conformance.rig import (
     take_messages,
 )
 from tests.rdma.ends import census
-from tests.rdma.sessions import calling, link_of, opened, serving
+from tests.rdma.sessions import link_of, opened
 
 pytestmark = [pytest.mark.rdma, pytest.mark.slow, pytest.mark.timeout(300)]
 
 CAPACITY = 64 << 10
-
-
-@pytest.fixture(scope="module")
-def kept() -> Iterator[tuple[ExitStack, dict[str, Any]]]:
-    """A node and a peer for all tests here: connecting takes seconds where devices are emulated."""
-    with ExitStack() as stack:
-        yield stack, {}
-
-
-@pytest.fixture
-def node(rdma_wire: RdmaWire, kept: tuple[ExitStack, dict[str, Any]]) -> rdmaq.Node:
-    stack, made = kept
-    if not made:
-        made["node"] = stack.enter_context(serving(rdma_wire))
-        made["peer"] = stack.enter_context(calling(rdma_wire, made["node"]))
-    found: rdmaq.Node = made["node"]
-    return found
-
-
-@pytest.fixture
-def peer(node: rdmaq.Node, kept: tuple[ExitStack, dict[str, Any]]) -> rdmaq.Peer:
-    assert node is kept[1]["node"]
-    found: rdmaq.Peer = kept[1]["peer"]
-    return found
 
 
 def kinds(sub: rdmaq.Subscription) -> list[str]:
