@@ -52,6 +52,7 @@ class Links:
         self._rings: dict[Domain, Ring] = {}
         self._expected: dict[bytes, float] = {}  # whose link failed of late, and when
         self._ending: set[ServedLink] = set()  # by other threads: their memory is in use yet
+        self._opening_count = 0  # asked for, and not among the links yet
         self._is_closed = False
 
     def open(
@@ -65,34 +66,48 @@ class Links:
             Refusal: the stream is another incarnation, or a newer link was asked for before.
             PairError, RegistrationError: the device refuses; nothing is left.
         """
+        subscription = ask.subscription
         with self._lock:
-            if self._is_closed or publisher.closed:
-                raise AbsenceRefusal(
-                    f"stream {publisher.name!r} was closed meanwhile: list the streams again"
-                )
-            if ask.epoch != publisher.epoch:
-                raise AbsenceRefusal(
-                    f"stream {publisher.name!r} is another incarnation by now: list the streams "
-                    "again, and begin with a new replica"
-                )
-            if ask.generation <= self._newest.get(ask.subscription, 0):
-                raise Refusal(
-                    f"link {ask.generation} to a replica of {publisher.name!r} comes too late: a "
-                    "newer one was asked for; let the newer one be"
-                )
-            self._newest[ask.subscription] = ask.generation
-            self._newest.move_to_end(ask.subscription)
+            self._check(publisher, ask, self._newest.get(subscription, 0) + 1)
+            self._newest[subscription] = ask.generation
+            self._newest.move_to_end(subscription)
             while len(self._newest) > _REMEMBERED_MAX:
                 self._newest.popitem(last=False)
-            self._expected.pop(ask.subscription, None)
-            older = self._links.pop(ask.subscription, None)
+            self._expected.pop(subscription, None)
+            older = self._links.pop(subscription, None)
             if older is not None:
-                older.close()
-            ring = self._ring(publisher, session_pair.domain)
-            settings = publisher.link_settings or LinkSettings()
-            link = ServedLink(publisher, session_pair, ring, ask, settings, tell)
-            self._links[ask.subscription] = link
-            return link
+                self._ending.add(older)
+            self._opening_count += 1
+        try:
+            if older is not None:
+                self._close(older)
+            with self._lock:  # flushing the older one took seconds, perhaps
+                self._check(publisher, ask, self._newest.get(subscription, 0))
+                ring = self._ring(publisher, session_pair.domain)
+                settings = publisher.link_settings or LinkSettings()
+                link = ServedLink(publisher, session_pair, ring, ask, settings, tell)
+                self._links[subscription] = link
+                return link
+        finally:
+            with self._lock:
+                self._opening_count -= 1
+
+    def _check(self, publisher: Publisher, ask: LinkAsk, generation_min: int) -> None:
+        """Refuses what cannot be, or not any more; under the lock."""
+        if self._is_closed or publisher.closed:
+            raise AbsenceRefusal(
+                f"stream {publisher.name!r} was closed meanwhile: list the streams again"
+            )
+        if ask.epoch != publisher.epoch:
+            raise AbsenceRefusal(
+                f"stream {publisher.name!r} is another incarnation by now: list the streams "
+                "again, and begin with a new replica"
+            )
+        if ask.generation < generation_min:
+            raise Refusal(
+                f"link {ask.generation} to a replica of {publisher.name!r} comes too late: a "
+                "newer one was asked for; let the newer one be"
+            )
 
     def _ring(self, publisher: Publisher, domain: Domain) -> Ring:
         self._rings = {where: ring for where, ring in self._rings.items() if not ring.closed}
@@ -110,6 +125,10 @@ class Links:
                 if link.has_failed:
                     self._expect()[subscription] = time.monotonic()
             self._ending.add(link)
+        self._close(link)
+
+    def _close(self, link: ServedLink) -> None:
+        """Of `_ending`; not under the lock, since it takes as long as its device does."""
         try:
             link.close()
         finally:
@@ -143,7 +162,8 @@ class Links:
                 since = time.monotonic() - max(_EXPECTED_SECONDS, seconds)
                 links, expected = list(self._links.values()), self._expect().values()
                 is_expected = any(at > since for at in expected)
-            if all(link.has_sent(tail_bytes) for link in links):
+                is_opening = self._opening_count > 0
+            if not is_opening and all(link.has_sent(tail_bytes) for link in links):
                 is_failed = is_expected or any(link.has_failed for link in links)
                 if not (also_failed and is_failed):
                     return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from rdmaq._fast import lib
 from rdmaq.bootstrap.messages import AbsenceRefusal, Refusal
 from rdmaq.errors import PairError
+from rdmaq.sessions import links as links_module
 from rdmaq.sessions import served_link
 from rdmaq.sessions.links import Links
 from rdmaq.sessions.minder import MINDER
@@ -188,6 +190,89 @@ def test_link_that_cannot_be_ended_keeps_neither_links_nor_ring() -> None:
     with pytest.raises(PairError):
         links.close()
     assert order == ["two", "told", "told", "one", "told", "ring"]
+
+
+class World:
+    """A publisher, what a subscriber asks of it again and again, and the links that come of it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.links = Links()
+        self.publisher = SimpleNamespace(name="s", closed=False, epoch=1, link_settings=None)
+        self.on_close: list[Any] = []  # what happens while the next link is being closed
+        ring = Plain(closed=False, close=lambda: None)
+        monkeypatch.setattr(links_module, "Ring", lambda *_: ring)
+        monkeypatch.setattr(links_module, "ServedLink", self._made)
+
+    def _made(self, *arguments: Any) -> Any:
+        def close() -> None:
+            if self.on_close:
+                self.on_close.pop()()
+
+        live = SimpleNamespace(state=lib.RQ_LINK_LIVE, flushed_bytes=1 << 40)
+        return bare(ask=arguments[3], close=close, facts=lambda: None, _stats=lambda: live)
+
+    def open(self, generation: int, *, subscription: bytes = b"one") -> Any:
+        ask = SimpleNamespace(subscription=subscription, generation=generation, epoch=1)
+        session_pair = SimpleNamespace(domain="domain")
+        anything: Any = (self.publisher, session_pair, ask, lambda: True)
+        return self.links.open(*anything)
+
+
+def test_older_link_that_is_flushed_keeps_nobody_but_its_subscriber_and_the_end_of_the_stream(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """That takes seconds where the subscriber is dead; and he has not got what is left."""
+    world = World(monkeypatch)
+    is_inside, may_go = threading.Event(), threading.Event()
+
+    def flush() -> None:
+        is_inside.set()
+        assert may_go.wait(30)
+
+    world.open(1)
+    world.on_close = [flush]
+    opening = threading.Thread(target=world.open, args=(2,))
+    opening.start()
+    assert is_inside.wait(30)
+    other = threading.Thread(target=world.open, args=(1,), kwargs={"subscription": b"two"})
+    other.start()
+    other.join(30)
+    assert not other.is_alive()
+    assert world.links.facts() == []
+    draining = threading.Thread(target=lambda: world.links.drain(0, 30.0, also_failed=False))
+    draining.start()
+    draining.join(0.05)
+    assert draining.is_alive()
+    may_go.set()
+    for thread in (opening, draining):
+        thread.join(30)
+        assert not thread.is_alive()
+    assert [link.ask.generation for link in world.links._links.values()] == [1, 2]
+    assert world.links._ending == set()
+
+
+@pytest.mark.parametrize(
+    ("happens", "why", "left"),
+    [
+        (lambda world: world.links.close(), "was closed meanwhile", []),
+        (lambda world: setattr(world.publisher, "closed", True), "was closed meanwhile", []),
+        (lambda world: setattr(world.publisher, "epoch", 2), "another incarnation", []),
+        (lambda world: world.open(3), "comes too late", [3]),
+    ],
+    ids=["links closed", "stream closed", "begun anew", "newer link"],
+)
+def test_link_is_refused_for_what_happens_while_the_older_one_is_closed(
+    monkeypatch: pytest.MonkeyPatch, happens: Callable[[World], Any], why: str, left: list[int]
+) -> None:
+    """None of a closed stream, whose ring would stay registered; nor one beside a newer one."""
+    world = World(monkeypatch)
+    world.open(1)
+    world.on_close = [lambda: happens(world)]
+    with pytest.raises(Refusal, match=why):
+        world.open(2)
+    assert [link.ask.generation for link in world.links._links.values()] == left
+    assert world.links._ending == set()
+    world.links.drain(0, 30.0, also_failed=False)
 
 
 def test_subscribers_that_never_come_again_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
