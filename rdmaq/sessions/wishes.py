@@ -17,32 +17,24 @@ def link_settings(given: Any) -> LinkSettings | None:
     Raises:
         TypeError: it is something else.
     """
-    if given is None:
-        return None
-    from rdmaq.verbs.link_settings import LinkSettings  # who has no RDMA does not load it
-
-    if not isinstance(given, LinkSettings):
-        raise _other("link_settings", given, "LinkSettings")
-    return given
+    wish: LinkSettings | None = _wish("link_settings", given, "LinkSettings")
+    return wish
 
 
 def pair_settings(given: Any) -> PairSettings | None:
-    """Returns them, or None where there are none.
+    """As `link_settings`."""
+    wish: PairSettings | None = _wish("pair_settings", given, "PairSettings")
+    return wish
 
-    Raises:
-        TypeError: it is something else.
-    """
+
+def _wish(name: str, given: Any, kind: str) -> Any:
     if given is None:
         return None
-    from rdmaq.verbs.settings import PairSettings
+    from rdmaq import verbs  # who has no RDMA does not load it
 
-    if not isinstance(given, PairSettings):
-        raise _other("pair_settings", given, "PairSettings")
+    if not isinstance(given, getattr(verbs, kind)):
+        raise TypeError(
+            f"{name}={arguments.shown(given)} is none: it is a {type(given).__name__}; give a "
+            f"rdmaq.verbs.{kind}(...)"
+        )
     return given
-
-
-def _other(name: str, given: Any, wanted: str) -> TypeError:
-    return TypeError(
-        f"{name}={arguments.shown(given)} is none: it is a {type(given).__name__}; give a "
-        f"rdmaq.verbs.{wanted}(...)"
-    )
