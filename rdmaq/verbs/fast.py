@@ -317,10 +317,7 @@ class PostedPair(Reports):
         self._finish()
 
     def give_up(self, error: RdmaqError) -> None:
-        """Ends all as unknown, though the queue pair is there: its device tells no end any more.
-
-        By whoever waits. Later calls raise `error`; the pair is still to be closed.
-        """
+        """See `Reports`."""
         if not self._is_closed:
             self._lost = error
             self.close()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import time
+from abc import ABCMeta, abstractmethod
 from collections import deque
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -80,7 +81,7 @@ class Queue:
         lib.rq_cq_forget(self.handle)
 
 
-class Reports(Poster):
+class Reports(Poster, metaclass=ABCMeta):
     """The reporting half of `PostedPair`: one thread, or one event loop, waits at a time.
 
     Of `Poster` are `_taken`, requests accepted, those in the backlog among them; `_posted`, of them
@@ -322,9 +323,12 @@ class Reports(Poster):
             raise self._no_receive()
         return await self._awaiting.future_of_receive()
 
+    @abstractmethod
     def give_up(self, error: RdmaqError) -> None:
-        """See `PostedPair`."""
-        raise NotImplementedError
+        """Ends all as unknown, though the queue pair is there: its device tells no end any more.
+
+        By whoever waits. Later calls raise `error`; the pair is still to be closed.
+        """
 
     def closed_error(self) -> RdmaqError:
         """What to raise when it is used after its end."""
