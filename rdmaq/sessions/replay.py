@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 _PACE_SECONDS = 0.002
 _BEGIN_SECONDS = 2.0  # a publisher that is stopped is asked again, as long as its NIC answers
 _PAUSE_SECONDS = 0.05
+_UNANSWERED_SECONDS = 5.0  # ... and then its reader is told why nothing comes
 _REFUSED_SECONDS = 60.0
 
 
@@ -107,7 +108,7 @@ class Replay:
         """False: the publisher is too far ahead, and the replica detached again."""
         session, replica = self._session, self._replica
         position = self._backfill.position
-        deadline = time.monotonic() + _REFUSED_SECONDS
+        begin_seconds, is_told = time.monotonic(), False
         self._attach()
         while True:
             self._check()
@@ -121,9 +122,17 @@ class Replay:
             # handshakes off, which sounds like a refusal.
             except (PeerNotFound, AuthenticationError) as error:
                 self._drop_client()
-                is_refused = isinstance(error, AuthenticationError) and time.monotonic() > deadline
-                if is_refused or not session.beat():
+                waited_seconds = time.monotonic() - begin_seconds
+                is_refused = isinstance(error, AuthenticationError)
+                if (is_refused and waited_seconds > _REFUSED_SECONDS) or not session.beat():
                     raise
+                if waited_seconds > _UNANSWERED_SECONDS and not is_told:
+                    is_told = True
+                    self._tell(
+                        "catching_up",
+                        f"the link has been asked for for {waited_seconds:.0f} s, and only the "
+                        f"node's NIC answers: {error}; it goes on when the node does",
+                    )
             time.sleep(_PAUSE_SECONDS)
         session.rest()
         replica.detach()

@@ -16,7 +16,8 @@ class Event:
             (a new incarnation is followed); "cut_off". Over verbs also "link_down" (it is asked
             for again) and "linked" (it goes on; a loss is declared as a gap); "replaying" (what was
             published before is READ), "catching_up" (all is here that was published when that
-            began) and "live" (the publisher's NIC has taken over).
+            began; once more, with the reason, where the node's NIC alone answers for seconds) and
+            "live" (the publisher's NIC has taken over).
         epoch: the publisher's incarnation.
         detail: in words.
         time_ns: when it was noticed, ns since 1970.

@@ -27,6 +27,7 @@ class World:
         self.steps, self.answers = steps, answers
         self.did: list[Any] = []
         self.told: list[str] = []
+        self.words: list[str] = []
         self.position, self.publisher_tail = 64, 0
         self.is_there = True
         self.has_ended = False
@@ -68,8 +69,9 @@ class World:
     def detach(self) -> None:
         self.did.append("detach")
 
-    def tell(self, kind: str, _: str) -> None:
+    def tell(self, kind: str, words: str) -> None:
         self.told.append(kind)
+        self.words.append(words)
 
 
 @pytest.fixture
@@ -110,6 +112,22 @@ def test_answer_that_did_not_come_is_asked_for_again_and_nothing_is_read_meanwhi
     world = World([(REACHED, 160, 160)], [*lost, True])
     made(world).run()
     assert world.did == ["read", "attach", 160, 160, 160]
+    assert world.told == ["replaying", "catching_up"], "it took no time worth a word"
+
+
+def test_reader_is_told_once_why_a_node_whose_card_alone_answers_keeps_him_waiting(
+    made: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its process is stopped, or the bootstrap's port blocked: nothing comes, for as long as that.
+
+    Nothing fails either, and a firewall is not found where nobody is told to look.
+    """
+    monkeypatch.setattr(replay, "_UNANSWERED_SECONDS", 0.0)
+    lost = [rdmaq.PeerNotFound(f"no answer {n}; a firewall?") for n in range(3)]
+    world = World([(REACHED, 160, 160)], [*lost, True])
+    made(world).run()
+    assert world.told == ["replaying", "catching_up", "catching_up"]
+    assert "only the node's NIC answers: no answer 0; a firewall?" in world.words[-1]
 
 
 def test_node_whose_card_does_not_answer_either_is_not_waited_for(made: Any) -> None:
