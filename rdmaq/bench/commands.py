@@ -239,12 +239,7 @@ def flat(decades: int | None, capacity: str, **common: Any) -> None:
 
 @bench.command("verbs")
 @options.common
-@click.option(
-    "--device",
-    "devices",
-    multiple=True,
-    help="The two devices, far and near, by name.  [default: the first two that are active]",
-)
+@options.devices
 @click.option(
     "--one-cpu",
     is_flag=True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rdmaq.bench import latency_verbs
 from rdmaq.bench.benchmark import Benchmark
-from rdmaq.bench.paired import Compared, ratios, tell_intervals
+from rdmaq.bench.paired import NOTE, Compared, ratios, tell_intervals
 from rdmaq.bench.report import Column, show_us
 
 _OF_CHAIN_MAX = 1.3
@@ -28,8 +28,7 @@ _NOTES = (
     "at the other side, and sent back",
     "'the same chain' is the frame's WRITE and an inline WRITE of the tail behind it, one "
     "doorbell, between two bare queue pairs; the receiver spins on the tail and copies the frame",
-    "a ratio is the median of the rounds' own ratios, in brackets its 95 % interval by order "
-    "statistics (no distribution assumed)",
+    NOTE,
 )
 
 BENCHMARK = Benchmark(

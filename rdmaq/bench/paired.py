@@ -1,4 +1,4 @@
-"""Two contenders compared round by round, with an interval: what `--transport verbs` tells."""
+"""Two contenders compared round by round, with an interval: what benchmarks over verbs tell."""
 
 from __future__ import annotations
 
@@ -10,6 +10,12 @@ from rdmaq import LinkInfo
 from rdmaq.bench.interval import median_interval
 from rdmaq.bench.report import Ratio, Report
 from rdmaq.bench.rounds import Result
+
+#: What their tables say of it.
+NOTE = (
+    "a ratio is the median of the rounds' own ratios, in brackets its 95 % interval by order "
+    "statistics (no distribution assumed)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rdmaq.bench import rate_verbs
 from rdmaq.bench.benchmark import Benchmark
-from rdmaq.bench.paired import Compared, ratios, tell_intervals, tell_links
+from rdmaq.bench.paired import NOTE, Compared, ratios, tell_intervals, tell_links
 from rdmaq.bench.report import Column, Report
 
 _OF_PERFTEST_MIN = 10.0
@@ -22,8 +22,7 @@ _NOTES = (
     "flow, so nothing is lost and a fast publisher waits for its reader",
     "perftest: WRITEs of the same size, one a post, 128 in flight, as it does by itself; a stream "
     "sends what was published while a chain was in flight as the next chain",
-    "a ratio is the median of the rounds' own ratios, in brackets its 95 % interval by order "
-    "statistics (no distribution assumed)",
+    NOTE,
 )
 
 
