@@ -138,11 +138,7 @@ class VerbsDoor:
         Raises:
             Refusal: one of them did not, and why.
         """
-        with self._lock:
-            found = self._sessions.get(name)
-        if found is None:
-            raise Refusal("the session has ended meanwhile: connect again")
-        session = found[2]
+        session = self._session(name)
         try:
             probed, own = session.prove(proof)
         except RdmaqError as error:
@@ -163,11 +159,7 @@ class VerbsDoor:
         Raises:
             Refusal: there is no such link, or it has ended.
         """
-        with self._lock:
-            found = self._sessions.get(name)
-        if found is None:
-            raise Refusal("the session has ended meanwhile: connect again")
-        return found[2].begin_link(position, cursor)
+        return self._session(name).begin_link(position, cursor)
 
     def disconnect(self, name: bytes) -> None:
         """Ends a session: its keys no longer work when this returns."""
@@ -219,6 +211,13 @@ class VerbsDoor:
             self._owners.clear()
 
     # ---- inside ----
+
+    def _session(self, name: bytes) -> ServedSession:
+        with self._lock:
+            found = self._sessions.get(name)
+        if found is None:
+            raise Refusal("the session has ended meanwhile: connect again")
+        return found[2]
 
     def _wanted(self, name: str) -> Exported:
         exported = self._exports.find(name)

@@ -48,7 +48,7 @@ class Persisting(ABC):
         self.counts = Counts()
         self._lock = threading.Lock()
         self._is_closed = self._is_lost = self._is_let_go_due = False
-        self._is_again = self._is_held = self._recovers = False
+        self._is_held = self._recovers = False
         self._replica: Replica | None = None
         self._session: CallingSession | None = None
         self._slot = -1
@@ -241,7 +241,7 @@ class Persisting(ABC):
         with self._lock:
             self._working = self._replay = None
             has_ended = self._replica.state() == lib.RQ_REPLICA_ENDED
-            if self._is_again and not has_ended:
+            if self.counts.links > 0 and not has_ended:
                 self._tell("linked", "what was lost between the two is told as a gap")
             if self._ring is not None:
                 self._tell("live", "what was published before is here")
@@ -257,5 +257,4 @@ class Persisting(ABC):
         """One carries. The next one READs first where nothing is to be lost that can be had."""
         assert self._replica is not None
         self.counts.links += 1
-        self._is_again = True
         self._is_held = self._recovers or self._replica.is_reliable
