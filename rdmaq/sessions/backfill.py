@@ -42,11 +42,13 @@ class Counts:
 class Backfill:
     """One backfill by one session, which nothing else uses meanwhile.
 
+    It waits for readers here who would be lapped.
+
     Args:
         session: its pair READs.
         replica: detached; filled from its tail on.
         ring: the keys to the publisher's.
-        counts: added to. It waits for readers here who would be lapped.
+        counts: added to.
 
     Attributes:
         position: as far as the replica is filled.

@@ -74,7 +74,6 @@ class ServedLink:
         tell: Callable[[], bool],
     ) -> None:
         self.publisher, self.ask, self.tell = publisher, ask, tell
-        self._terms: LinkTerms | None = None
         self._lock = threading.Lock()
         self._handle: Any = None
         self._opened: OpenedRing | None = None
@@ -88,7 +87,8 @@ class ServedLink:
             self._pair = domain.pair(settings.sending(), remote=Access.NONE, is_lent=True)
             undo.pop_all()
         try:
-            terms = self._terms = terms_at_publisher(settings, ask)
+            terms = terms_at_publisher(settings, ask)
+            self._terms: LinkTerms = terms
             self._pair.connect(attributes.to_address(ask.pair))
             if ask.is_held:
                 self._opened = OpenedRing(ring, session_pair)
@@ -236,9 +236,8 @@ class ServedLink:
         if self._is_closed:  # who closes it has the lock until all is flushed, for seconds
             return None
         with self._lock:
-            if self._is_closed or self._terms is None:
-                return None
-            return link_info(self._stats(), self._pair.facts, self._terms)
+            pair = self._pair
+            return None if self._is_closed else link_info(self._stats(), pair.facts, self._terms)
 
     def _stats(self) -> Any:
         stats = ffi.new("struct rq_link_stats *")
@@ -278,11 +277,13 @@ class ServedLink:
         self._handle = None
 
     def _let_go(self) -> None:
-        if self._opened is not None:
-            self._opened.close()
-        self._pair.close()
-        self._words.close()
-        os.close(self._event_fd)
+        """Of one that could not be made."""
+        with ExitStack() as last:  # also where the device refuses to end what it has made
+            last.callback(os.close, self._event_fd)
+            last.callback(self._words.close)
+            last.callback(self._pair.close)
+            if self._opened is not None:
+                self._opened.close()
 
 
 def _refusal(publisher: Publisher, code: int) -> Refusal:

@@ -122,6 +122,26 @@ def test_publisher_goes_on_whatever_of_a_link_refuses_to_end(
         os.eventfd_read(link._event_fd)
 
 
+def test_link_that_could_not_be_made_leaves_nothing_though_its_device_refuses_to_end_it() -> None:
+    """Nobody comes back for it: its memory would stay pinned, its descriptor open."""
+    ended: list[str] = []
+
+    def refuse() -> None:
+        raise PairError("cannot close a queue pair: Input/output error; see the kernel's log")
+
+    link = bare(
+        _event_fd=os.eventfd(0),
+        _opened=SimpleNamespace(close=lambda: ended.append("opened")),
+        _pair=SimpleNamespace(close=refuse),
+        _words=SimpleNamespace(close=lambda: ended.append("words")),
+    )
+    with pytest.raises(PairError):
+        link._let_go()
+    assert ended == ["opened", "words"]
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.eventfd_read(link._event_fd)
+
+
 def test_link_that_failed_before_it_began_is_not_the_end_of_its_stream() -> None:
     """Who is told that the stream was closed asks for no other link."""
     link = bare(_is_closed=True, publisher=publishing())
