@@ -126,7 +126,7 @@ class Client:
         Raises:
             BootstrapError: the node refuses; the text has its reason.
             RegionNotFound, RegionAccessError: a region is not there, or must not be reached so.
-        TooManyReaders: the stream has as many subscribers as it can have.
+            TooManyReaders: the stream has as many subscribers as it can have.
         """
         request = wire.connect_request(ask, challenge, self._release)
         reply = self._call("Connect", request, pb.ConnectReply, _CONNECT_SECONDS_MAX)

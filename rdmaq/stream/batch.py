@@ -26,8 +26,8 @@ class Gap:
     Attributes:
         first: the first lost sequence.
         last: the last one, inclusive.
-        cause: "upstream" (the publisher never had them), "overrun" (the subscriber was slower
-            than the ring is long) or "disconnected" (of transports to come).
+        cause: "upstream" (the publisher never had them), "overrun" (the subscriber, or the link to
+            it, was slower than the ring is long) or "disconnected" (of no transport so far).
         epoch: the publisher's incarnation: ns since 1970 when its stream was made.
     """
 

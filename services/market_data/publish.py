@@ -52,7 +52,7 @@ class PublishedSession:
         lost: Sequences declared lost upstream.
         end_cause: Why it ended; None while it has not, or when the replay was interrupted.
         frames: Frames written to the ring.
-        bytes: Payload bytes written to the ring, length prefixes included.
+        ring_bytes: Payload bytes written to the ring, length prefixes included.
         stalls: Times that a reliable stream waited for a subscriber.
         subscribers: When it ended.
     """

@@ -11,7 +11,7 @@ from rich.console import Console
 
 import rdmaq
 
-from . import ranges
+from . import conservation, ranges
 from .events import SessionBegin
 from .feed import Feed
 from .options import CAPACITY_LOCAL, CAPACITY_NETWORK
@@ -156,7 +156,7 @@ def _tell_published(
     if not as_json:
         print_feed(console, feed.describe(), sessions)
         return
-    lost = [span for session in sessions for span in session.lost]
+    lost = conservation.lost_of_all(sessions)
     words = {
         "published": sum(session.published for session in sessions),
         "lost_messages": ranges.message_count(lost),
