@@ -119,7 +119,7 @@ class Remote(Persisting):
         offer = wanted(description, self._request)
         domain, settings = self._outlet.domain, self._settings
         if self._replica is None:
-            self._replica = Replica(domain, offer, settings.silent_seconds)
+            self._replica = Replica(domain, offer, self.silent_ns)
             epoch, sequence = self._request.get("after", (0, 0))
             if epoch == offer.epoch and sequence:  # it was not over: on from there
                 self._start = lib.RQ_START_SEQUENCE, sequence
@@ -217,6 +217,11 @@ class Remote(Persisting):
         cursor.remote = self
         lib.rq_reader_ring_before_sleep(cursor.handle, self._outlet.keeper())
         return cursor
+
+    @property
+    def silent_ns(self) -> int:
+        """Without a heartbeat for so long the publisher is silent."""
+        return int(self._settings.silent_seconds * 1e9)
 
     def negotiated(self) -> dict[str, str | int]:
         """What holds for the newest link; "transport" alone while there is none."""

@@ -19,6 +19,11 @@ class RemoteCursor(Cursor):
     remote: Remote
 
     @property
+    def silent_ns(self) -> int:
+        """As the link's settings have it."""
+        return self.remote.silent_ns
+
+    @property
     def obituary(self) -> str:
         """Why nothing comes any more, in words."""
         return self.remote.obituary

@@ -25,7 +25,7 @@ class Replica:
     Args:
         domain: within which a link may write it.
         offer: the stream, as its node describes it.
-        silent_seconds: without a heartbeat for so long the publisher is silent.
+        silent_ns: without a heartbeat for so long the publisher is silent.
 
     Attributes:
         segment: read-only, for readers.
@@ -39,12 +39,12 @@ class Replica:
         RegistrationError: it cannot be pinned; the text names the limit.
     """
 
-    def __init__(self, domain: Domain, offer: StreamOffer, silent_seconds: float) -> None:
+    def __init__(self, domain: Domain, offer: StreamOffer, silent_ns: int) -> None:
         text = offer.schema
         self.dtype = schemas.from_text(text) if text else None
         self.epoch = offer.epoch
         self.is_reliable = offer.is_reliable
-        self._silent_ns = int(silent_seconds * 1e9)
+        self._silent_ns = silent_ns
         self._handle: Any = None
         self._is_attached = False
         self._own, fd = segments.create(

@@ -18,6 +18,8 @@ from rdmaq.shm.segment import Segment
 from rdmaq.stream.batch import Batch
 from rdmaq.stream.lent import Lent
 
+_SILENT_NS = 1_000_000_000
+
 
 class Cursor:
     """Reads one epoch of a stream. Owned by a `Subscription`; batches keep it, and so the mapping.
@@ -137,6 +139,11 @@ class Cursor:
             return True
         except OSError:
             return False
+
+    @property
+    def silent_ns(self) -> int:
+        """Without a heartbeat for so long its publisher is silent."""
+        return _SILENT_NS
 
     @property
     def obituary(self) -> str:

@@ -22,7 +22,6 @@ from rdmaq.stream.stats import SubscriptionStats
 OnGap = Literal["report", "raise", "skip", "recover"]
 OnRestart = Literal["raise", "follow"]
 
-_SILENT_NS = 1_000_000_000
 _CAUSES = {lib.RQ_CAUSE_UPSTREAM: "upstream", lib.RQ_CAUSE_OVERRUN: "overrun"}
 _STAT_NAMES = tuple(SubscriptionStats.__dataclass_fields__)
 
@@ -214,7 +213,8 @@ class Reading(Receiver, BareHandle):
 
     def _listen(self) -> None:
         """Is the publisher's heart beating? Tells when that changed."""
-        is_silent = self._cursor.counts().heartbeat_age_ns > _SILENT_NS
+        cursor = self._cursor
+        is_silent = cursor.counts().heartbeat_age_ns > cursor.silent_ns
         if is_silent != self._is_silent:
             self._is_silent = is_silent
             self._tell("silent" if is_silent else "heard")

@@ -15,6 +15,9 @@ from rdmaq.sessions.link_terms import (
     terms_at_publisher,
     terms_at_subscriber,
 )
+from rdmaq.sessions.remote import Remote
+from rdmaq.sessions.remote_cursor import RemoteCursor
+from rdmaq.stream.cursor import Cursor
 
 ANY: Any = None
 
@@ -93,6 +96,24 @@ def test_release_that_says_nothing_of_it_gets_what_it_asks_for() -> None:
 
 def _fields(ask: LinkAsk) -> dict[str, Any]:
     return {name: getattr(ask, name) for name in ask.__slots__}
+
+
+def test_silence_is_told_after_as_long_as_the_settings_say(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was told after a second, whatever they said."""
+    remote: Any = Remote.__new__(Remote)
+    remote._settings = verbs.LinkSettings(silent_seconds=0.25)
+    cursor: Any = RemoteCursor.__new__(RemoteCursor)
+    cursor.remote = remote
+    assert cursor.silent_ns == 250_000_000
+    with (
+        rdmaq.Node("local:terms") as node,
+        node.publish("s", capacity="64KiB"),
+        rdmaq.connect("local:terms").subscribe("s") as subscription,
+    ):
+        assert subscription.poll(0.1) is None
+        monkeypatch.setattr(Cursor, "silent_ns", 1)  # a heartbeat is older at any time
+        assert subscription.poll(0.1) is None
+        assert [event.kind for event in subscription.events()] == ["connected", "silent"]
 
 
 def test_settings_that_are_none_are_refused_wherever_they_are_given() -> None:
