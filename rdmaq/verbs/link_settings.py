@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rdmaq import arguments
@@ -34,7 +34,8 @@ class LinkSettings:
             subscriber's device decides; "imm" of either side counts.
         depth: chains that the publisher may have in flight, 1 to 64; the lesser of both sides.
         credits: receives for "imm", a power of two up to 256; the lesser of both sides.
-        timers: each side's own queue pair: its time-outs, retries, MTU and classes; no depths.
+        timers: each side's own queue pair: its time-outs, retries, MTU, classes, hops and
+            partition; no depths, nor READs in flight.
         silent_seconds: the subscriber's: without a heartbeat for so long the stream is silent.
 
     Raises:
@@ -80,16 +81,9 @@ class LinkSettings:
         return self._pair(4, self.credits)
 
     def _pair(self, send_depth: int, receive_depth: int) -> PairSettings:
-        timers = self.timers
-        return PairSettings(
-            timeout=timers.timeout,
-            retry_count=timers.retry_count,
-            rnr_retry=timers.rnr_retry,
-            min_rnr_timer=timers.min_rnr_timer,
-            traffic_class=timers.traffic_class,
-            flow_label=timers.flow_label,
-            service_level=timers.service_level,
-            mtu_bytes=timers.mtu_bytes,
+        return replace(
+            self.timers,
+            max_rd_atomic=PairSettings().max_rd_atomic,
             inline_bytes=_INLINE_BYTES,
             send_depth=send_depth,
             receive_depth=receive_depth,

@@ -10,6 +10,7 @@ import pytest
 from rdmaq import PairError
 from rdmaq._fast import lib
 from rdmaq.verbs.link_settings import LinkSettings, keeps_order
+from rdmaq.verbs.settings import PairSettings
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,15 @@ def test_pairs_have_room_for_every_request_of_a_link(depth: int) -> None:
     assert settings.sending().send_depth == 3 * depth + 3
     assert settings.sending().receive_depth == 0
     assert settings.receiving().receive_depth == 16
+
+
+def test_way_of_a_link_is_the_one_that_the_user_says() -> None:
+    """Partition and hops were left out: a link went nowhere where these are not the usual ones."""
+    way: dict[str, Any] = {"timeout": 14, "mtu_bytes": 1024, "hop_limit": 3, "pkey_index": 2}
+    settings = LinkSettings(timers=PairSettings(**way, max_rd_atomic=1, inline_bytes=0))
+    for pair in (settings.sending(), settings.receiving()):
+        assert {name: getattr(pair, name) for name in way} == way
+        assert (pair.max_rd_atomic, pair.inline_bytes) == (16, 64), "a link's own"
 
 
 def test_order_is_believed_of_listed_drivers_on_listed_cpus_only(tmp_path: Path) -> None:
