@@ -130,7 +130,7 @@ class Remote(Persisting):
                 available=[offer.name],
             )
         self._pair = domain.pair(
-            settings.receiving(),
+            settings.receiving(self._session_settings.mtu_bytes),
             remote=Access.REMOTE_READ | Access.REMOTE_WRITE,
             is_lent=True,
         )

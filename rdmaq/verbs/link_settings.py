@@ -35,7 +35,8 @@ class LinkSettings:
         depth: chains that the publisher may have in flight, 1 to 64; the lesser of both sides.
         credits: receives for "imm", a power of two up to 256; the lesser of both sides.
         timers: each side's own queue pair: its time-outs, retries, MTU, classes, hops and
-            partition; no depths, nor READs in flight.
+            partition; no depths, nor READs in flight. Without an MTU a subscriber's has that of the
+            `pair_settings` of `connect`.
         silent_seconds: the subscriber's: without a heartbeat for so long the stream is silent.
 
     Raises:
@@ -76,9 +77,14 @@ class LinkSettings:
         # Data, data behind the wrap, tail, for each chain; a READ, a heartbeat, the origin.
         return self._pair(3 * self.depth + 3, 0)
 
-    def receiving(self) -> PairSettings:
-        """Of the subscriber's pair, which sends nothing; its publisher may insist on "imm"."""
-        return self._pair(4, self.credits)
+    def receiving(self, mtu_bytes: int | None = None) -> PairSettings:
+        """Of the subscriber's pair, which sends nothing; its publisher may insist on "imm".
+
+        Args:
+            mtu_bytes: of the session, whose packets get through; None: whatever the ports can.
+        """
+        pair = self._pair(4, self.credits)
+        return replace(pair, mtu_bytes=pair.mtu_bytes or mtu_bytes)
 
     def _pair(self, send_depth: int, receive_depth: int) -> PairSettings:
         return replace(

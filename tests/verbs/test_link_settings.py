@@ -55,6 +55,14 @@ def test_way_of_a_link_is_the_one_that_the_user_says() -> None:
         assert (pair.max_rd_atomic, pair.inline_bytes) == (16, 64), "a link's own"
 
 
+def test_link_sends_no_larger_packets_than_the_session_that_was_told_to_make_do() -> None:
+    """`connect(pair_settings=)` is the cure for a narrow path; its streams went by the ports' MTU."""
+    assert LinkSettings().receiving(1024).mtu_bytes == 1024
+    assert LinkSettings().receiving().mtu_bytes is None
+    timers = PairSettings(mtu_bytes=2048)
+    assert LinkSettings(timers=timers).receiving(1024).mtu_bytes == 2048, "who says so knows"
+
+
 def test_order_is_believed_of_listed_drivers_on_listed_cpus_only(tmp_path: Path) -> None:
     """As sysfs tells: rxe has a parent interface, adapters have a driver."""
     rxe, mlx5, efa, none = (tmp_path / name for name in ("rxe0", "mlx5_0", "efa_0", "gone"))
