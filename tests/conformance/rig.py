@@ -297,10 +297,16 @@ class Ledger:
         while (batch := subscription.poll(0, **options)) is not None:
             self.take(batch)
 
-    def drain_to(self, subscription: rdmaq.Subscription, next_sequence: int) -> None:
-        """Takes everything before that sequence, as it comes."""
+    def drain_to(
+        self, subscription: rdmaq.Subscription, next_sequence: int, **options: Any
+    ) -> None:
+        """Takes everything before that sequence, as it comes.
+
+        A reader of a replica that was lapped is told where it goes on by a heartbeat at the latest.
+        """
         while self.next_sequence < next_sequence:
-            self.take(take(subscription))
+            self.take(take(subscription, **options))
+        assert self.next_sequence == next_sequence, "more came than was due"
 
     @property
     def accounted(self) -> int:

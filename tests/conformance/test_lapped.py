@@ -25,7 +25,7 @@ def test_lossy_publisher_never_waits_and_the_gap_is_exact(link: Link) -> None:
     lap(pub, link.transport.capacity_bytes)
     assert pub.stats.stalls <= link.transport.flushes_waited_for_max
     link.settle()
-    ledger.drain(sub)
+    ledger.drain_to(sub, pub.next_sequence)
     assert ledger.accounted == pub.stats.messages == pub.next_sequence - 1
     assert [(gap.cause, gap.first, gap.epoch) for gap in ledger.gaps] == [("overrun", 3, pub.epoch)]
     kept = ledger.received - 2
@@ -39,7 +39,7 @@ def test_reader_that_stood_at_the_very_first_message_is_told_of_it(link: Link) -
     pub, sub, ledger = link.publish(first_sequence=500), link.subscribe(), Ledger(500)
     lap(pub, link.transport.capacity_bytes)
     link.settle()
-    ledger.drain(sub)
+    ledger.drain_to(sub, pub.next_sequence)
     assert ledger.gaps[0].first == 500
     assert ledger.next_sequence == pub.next_sequence
 
@@ -147,6 +147,6 @@ def test_lap_in_the_middle_of_a_frame_declares_exactly_the_undelivered_rest(link
     ledger.take(take(sub, max_messages=7))
     lap(pub, link.transport.capacity_bytes)
     link.settle()
-    ledger.drain(sub, max_messages=5)
+    ledger.drain_to(sub, pub.next_sequence, max_messages=5)
     assert ledger.gaps[0].first == 8
     assert ledger.accounted == pub.next_sequence - 1
