@@ -29,10 +29,14 @@ class KeptLinks:
     def give_back(self) -> None:
         link = self._link
         assert link is not None
-        link.clear()
-        if not link.transport.far:  # else it is only called from here
-            for exported in list(link.node._exports._exported.values()):
-                exported.close()
+        try:
+            link.clear()
+            if not link.transport.far:  # else it is only called from here
+                for exported in list(link.node._exports._exported.values()):
+                    exported.close()
+        except BaseException:  # one test's failure is not the next one's
+            self.close()
+            raise
         if link.node.closed or link.peer.closed:
             self.close()
 
