@@ -12,6 +12,8 @@ import rdmaq
 from tests.conformance.rig import Ledger, Link, message_of, take, take_gap, take_messages
 from tests.conformance.test_lapped import lap
 
+CLOCK_SECONDS = 0.02  # clock tables are wrong by less
+
 
 def sequences(first: int, last: int) -> list[bytes]:
     return [message_of(s) for s in range(first, last + 1)]
@@ -120,7 +122,7 @@ def test_joiner_at_a_time_gets_what_was_published_then_or_later(link: Link, form
     pub, early = link.publish(), link.subscribe()
     pub.send_many(sequences(1, 5))
     first_ns = take(early).time_ns
-    time.sleep(0.02)  # apart by more than the clock table can be wrong
+    time.sleep(CLOCK_SECONDS)
     pub.send_many(sequences(6, 9))
     second_ns = take(early).time_ns
     assert second_ns > first_ns
@@ -185,6 +187,20 @@ def test_joiner_at_a_time_whose_messages_are_gone_is_told_at_least_of_those(link
         assert ledger.next_sequence == pub.next_sequence
 
 
+def subscribe_before(link: Link, seconds: float) -> tuple[rdmaq.Subscription, int]:
+    """A subscriber from a time on that is still to come when it has subscribed, and that time.
+
+    In so many seconds, or as many more as a slow machine takes to subscribe.
+    """
+    while True:
+        start_ns = time.time_ns() + int(seconds * 1e9)
+        sub = link.subscribe(start=np.datetime64(start_ns, "ns"))
+        if time.time_ns() < start_ns - int(seconds * 1e9) // 2:
+            return sub, start_ns
+        sub.close()
+        seconds *= 2
+
+
 @pytest.mark.parametrize("is_fresh", [True, False], ids=["fresh", "begun"])
 def test_joiner_at_a_time_to_come_gets_what_is_published_then_or_later(
     link: Link, is_fresh: bool
@@ -194,8 +210,8 @@ def test_joiner_at_a_time_to_come_gets_what_is_published_then_or_later(
     if not is_fresh:
         pub.send_many(sequences(1, 3))
     live = link.subscribe()
-    start = np.datetime64(time.time_ns() + 200_000_000, "ns")
-    sub = link.subscribe(start=start)
+    sub, start_ns = subscribe_before(link, 0.2)
+    start = np.datetime64(start_ns, "ns")
     assert sub.position == (0 if is_fresh else 4)
     times: dict[int, np.datetime64] = {}
 
@@ -208,9 +224,9 @@ def test_joiner_at_a_time_to_come_gets_what_is_published_then_or_later(
     while batch is None:
         pub.send_gap(pub.next_sequence, pub.next_sequence + 1)
         pub.send(message_of(pub.next_sequence))
+        link.settle()  # else a link could fall behind, and nobody told when its messages were sent
         look()
         batch = sub.poll(0.001)
-    link.settle()
     look()
     first = batch.gap.first if batch.gap else batch.sequence
     later = [sequence for sequence, at in times.items() if at >= start]
@@ -240,20 +256,26 @@ def test_joiner_at_a_time_to_come_that_never_comes_gets_the_end_only(link: Link)
 
 def test_joiner_at_a_time_to_come_that_is_lapped_then_is_told_what_it_missed(link: Link) -> None:
     """It looked once before that time, and not again until all of that was written over."""
-    pub = link.publish()
-    start = np.datetime64(time.time_ns() + 100_000_000, "ns")
-    sub = link.subscribe(start=start)
-    pub.send_many(sequences(1, 3))
-    link.settle()
-    assert sub.poll(0) is None
-    assert sub.position == 4
-    until = time.time_ns() + 150_000_000
-    while time.time_ns() < until:
+    pub, seconds = link.publish(), 0.1
+    while True:
+        sub, start_ns = subscribe_before(link, seconds)
+        first = pub.next_sequence
+        pub.send_many(sequences(first, first + 2))
+        link.settle()
+        batch = sub.poll(0)
+        if time.time_ns() < start_ns - CLOCK_SECONDS * 1e9:
+            break
+        sub.close()  # that took too long to be sure that they were sent before that time
+        seconds *= 2
+    assert batch is None
+    assert sub.position == first + 3
+    while time.time_ns() < start_ns + CLOCK_SECONDS * 1e9:
         pub.send(message_of(pub.next_sequence))
     lap(pub, link.transport.capacity_bytes)
-    ledger = Ledger(4)
+    link.settle()
+    ledger = Ledger(first + 3)
     ledger.drain_to(sub, pub.next_sequence)
-    assert [(gap.cause, gap.first) for gap in ledger.gaps] == [("overrun", 4)]
+    assert [(gap.cause, gap.first) for gap in ledger.gaps] == [("overrun", first + 3)]
     assert ledger.next_sequence == pub.next_sequence
 
 
