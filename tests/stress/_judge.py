@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tests.stress._board import Board
+from tests.stress._law import breaks, misfits, passed, too_few
 from tests.stress._plan import PATIENT_SECONDS, Round
-
-_BREAKS = ("torn", "doubled", "undeclared", "misplaced", "unbalanced")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,24 +39,17 @@ def judge(board: Board, plan: Round) -> Verdict:
     words = board.words
     lines = range(len(plan.lines))
     accounts = [board.account(line) for line in lines]
-    faults = [
-        f"line {line}: {getattr(account, kind):,} {kind}"
-        for line, account in zip(lines, accounts, strict=True)
-        for kind in _BREAKS
-        if getattr(account, kind)
-    ]
+    faults = breaks(accounts)
     published, final_count = 0, 0
     for number in range(1, words.incarnation_count + 1):
         incarnation = board.incarnation(number)
-        finals = {line: incarnation.finals[line] for line in lines}
-        passed = {line: final for line, final in finals.items() if final.sequence}
-        final_count += len(passed)
-        faults += _faults_of(number, incarnation, passed)
-        published += max([incarnation.done, *(final.sequence for final in passed.values())])
+        finals = passed(incarnation, len(plan.lines))
+        final_count += len(finals)
+        faults += _faults_of(number, incarnation, finals)
+        published += max([incarnation.done, *(final.sequence for final in finals.values())])
         if number == words.incarnation_count:
-            faults += _faults_of_last(plan, words, incarnation, passed)
-    if published < plan.message_count:
-        faults.append(f"{published:,} published, and {plan.message_count:,} were wanted")
+            faults += _faults_of_last(plan, words, incarnation, finals)
+    faults += too_few(published, plan.message_count)
     shares = [a.received_all / max(1, a.received_all + a.overrun_all) for a in accounts]
     if plan.pace and min(shares) <= 0.99:
         faults.append(f"a paced reader received {min(shares):.2%}")
@@ -81,15 +73,10 @@ def judge(board: Board, plan: Round) -> Verdict:
     )
 
 
-def _faults_of(number: int, incarnation: Any, passed: dict[int, Any]) -> list[str]:
+def _faults_of(number: int, incarnation: Any, finals: dict[int, Any]) -> list[str]:
     """Published is known up to the call in which the publisher was killed, and to all alike."""
-    faults = []
-    for line, final in passed.items():
-        if not incarnation.done <= final.sequence <= incarnation.intended:
-            faults.append(
-                f"incarnation {number}: line {line} accounts for {final.sequence:,}, and between "
-                f"{incarnation.done:,} and {incarnation.intended:,} were published"
-            )
+    faults = misfits(number, incarnation, finals, incarnation.done)
+    for line, final in finals.items():
         if final.sequence == incarnation.done and (
             final.upstream > incarnation.upstream
             or (final.overrun == 0 and final.upstream != incarnation.upstream)
@@ -98,19 +85,19 @@ def _faults_of(number: int, incarnation: Any, passed: dict[int, Any]) -> list[st
                 f"incarnation {number}: line {line} was told of {final.upstream:,} lost upstream, "
                 f"and {incarnation.upstream:,} were"
             )
-    if len({final.sequence for final in passed.values()}) > 1:
-        ends = {line: final.sequence for line, final in passed.items()}
+    if len({final.sequence for final in finals.values()}) > 1:
+        ends = {line: final.sequence for line, final in finals.items()}
         faults.append(f"incarnation {number}: the lines disagree about its end: {ends}")
     return faults
 
 
-def _faults_of_last(plan: Round, words: Any, incarnation: Any, passed: dict[int, Any]) -> list[str]:
+def _faults_of_last(plan: Round, words: Any, incarnation: Any, finals: dict[int, Any]) -> list[str]:
     """It closed its stream: everybody was there, but for who was cut off in the last moment."""
     faults = []
     if not incarnation.is_ended or incarnation.done != incarnation.intended:
         faults.append("the last publisher did not close its stream")
     for line in range(len(plan.lines)):
         is_excused = plan.flow == "reliable" and words.lines[line].cut_offs > 0
-        if line not in passed and not is_excused:
+        if line not in finals and not is_excused:
             faults.append(f"line {line} did not come to the end of the stream")
     return faults

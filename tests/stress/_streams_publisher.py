@@ -19,9 +19,8 @@ PORT = 7471
 INSECURE = rdmaq.Credentials(insecure=True)
 
 _SECONDS_MAX = 120.0
-_POLITE_SECONDS = (
-    0.1  # so long a frame waits for readers who are behind, and then goes all the same
-)
+# So long a frame waits for readers who are behind, and then goes all the same.
+_POLITE_SECONDS = 0.1
 _LOOK_SECONDS = 0.002
 
 
