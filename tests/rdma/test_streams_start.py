@@ -39,9 +39,7 @@ def kinds(sub: rdmaq.Subscription) -> list[str]:
 def drained(sub: rdmaq.Subscription, first: int, until: int) -> Ledger:
     """Reads until that sequence is due; the ledger checks each batch and gap."""
     ledger = Ledger(first)
-    while ledger.next_sequence < until:
-        ledger.take(take(sub))
-    assert ledger.next_sequence == until
+    ledger.drain_to(sub, until)
     return ledger
 
 

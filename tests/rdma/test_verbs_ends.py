@@ -21,6 +21,7 @@ from rdmaq.errors import (
 from rdmaq.rig.fixtures import FaultInjector, RdmaWire
 from rdmaq.verbs.library import load
 from tests.rdma.ends import HASTY, PATIENT, census, connected
+from tests.rdma.sessions import patiently
 
 pytestmark = [pytest.mark.rdma, pytest.mark.slow]
 
@@ -114,8 +115,9 @@ def test_all_pairs_of_a_device_that_failed_end_in_errors_that_name_it(
         ]
         for thread in threads:
             thread.start()
-        while sum(pair.outstanding for pair in (left.pair, *pairs)) < 4:
-            time.sleep(0.01)
+        patiently(
+            lambda: sum(pair.outstanding for pair in (left.pair, *pairs)) >= 4, "all to be posted"
+        )
         tell_fatal(left.device, monkeypatch)
         for thread in threads:
             thread.join(END_SECONDS_MAX)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-import time
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,6 +11,7 @@ import pytest
 import rdmaq
 from rdmaq.sessions import follower
 from rdmaq.sessions.follower import RemoteFollower
+from tests.conformance.rig import PATIENCE_SECONDS, eventually
 
 
 class Outlet:
@@ -49,7 +50,7 @@ class Node:
         return self
 
     def connect(self) -> Any:
-        self.gate.wait(10)
+        assert self.gate.wait(PATIENCE_SECONDS)
         end = self.ends.pop(0)
         if isinstance(end, Exception):
             raise end
@@ -66,12 +67,15 @@ def no_pause(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def until_answered(node: Node) -> Any:
     """Asks again and again, as a poll does."""
-    for _ in range(1000):
-        try:
-            return node.ask()
-        except rdmaq.StreamNotFound:
-            time.sleep(0.005)
-    raise AssertionError("it was never answered")
+    found: list[Any] = []
+
+    def is_answered() -> bool:
+        with suppress(rdmaq.StreamNotFound):
+            found.append(node.ask())
+        return bool(found)
+
+    eventually(is_answered, "an answer")
+    return found[0]
 
 
 def test_who_asks_never_waits_and_one_thread_connects() -> None:
@@ -107,11 +111,7 @@ def test_what_is_connected_to_after_the_end_is_closed_again() -> None:
     node.follower.close()
     assert node.outlet.holders == 0
     node.gate.set()
-    for _ in range(1000):
-        if found.is_closed:
-            break
-        time.sleep(0.005)
-    assert found.is_closed
+    eventually(lambda: found.is_closed, "its end")
     with pytest.raises(rdmaq.StreamNotFound):
         node.ask()
     assert len(node.asked) == 1
