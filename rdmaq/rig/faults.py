@@ -61,6 +61,22 @@ class Fault:
                 "use 2%, 5ms, '5ms 1ms' or 10mbit, as tc-netem(8) takes them"
             )
 
+# A link that comes up tells its RDMA port some time later, from the kernel's link watch: for up to
+# a second. /sys/class/infiniband/DEVICE/parent is the interface below an rxe device.
+_AWAIT_PORTS = """
+for _ in $(seq 100); do
+  down=
+  for interface in "$@"; do
+    for parent in $(grep -lsx "$interface" /sys/class/infiniband/*/parent); do
+      grep -qs ACTIVE "${parent%/parent}"/ports/1/state || down="$down $interface"
+    done
+  done
+  [ -z "$down" ] && exit
+  sleep 0.1
+done
+echo $down
+"""
+
 
 def apply(fault: Fault, run: Runner) -> None:
     """Put a fault on its interfaces, in place of another one there."""
@@ -73,19 +89,27 @@ def apply(fault: Fault, run: Runner) -> None:
 
 
 def heal(run: Runner, repair: str, interfaces: Sequence[str]) -> None:
-    """Take every fault off some interfaces.
+    """Take every fault off some interfaces; their RDMA ports are active when it returns.
 
     Args:
         run: runs a command with the right to change the network.
         repair: a batch for `ip`, which restores the routes and neighbours that a link loses when
             it goes down.
         interfaces: the network interfaces of the wires.
+
+    Raises:
+        RigError: a port did not become active; or as `run` does.
     """
     for interface in interfaces:
         if "netem" in run(["tc", "qdisc", "show", "dev", interface], ""):
             run(["tc", "qdisc", "del", "dev", interface, "root"], "")
         run(["ip", "link", "set", interface, "up"], "")
     run(["ip", "-force", "-batch", "-"], repair)
+    if down := run(["sh", "-c", _AWAIT_PORTS, "sh", *interfaces], "").split():
+        raise RigError(
+            f"healed, and 10 s later the RDMA port of {' and '.join(down)} is not active; see "
+            "`rdma link` and `ip link` in the guest, or take the rig down and up again"
+        )
 
 
 def counters(interfaces: Sequence[str], run: Runner) -> dict[str, int]:
