@@ -208,6 +208,10 @@ uint64_t rq_replica_detach(struct rq_replica *replica);
  * (FAILED, status 0): only a new replica helps. */
 int rq_replica_restart(struct rq_replica *replica, uint32_t generation, uint64_t position,
                        uint64_t sequence);
+/* Before that: the sequence of the stream's first message, as the next link's publisher knows it;
+ * 0: there was none yet. A link tells it with its first data, and those may have been lost: without
+ * it a reader who saw no frame yet cannot be told what it missed. */
+void rq_replica_learn_origin(struct rq_replica *replica, uint64_t sequence);
 void rq_replica_read_stats(struct rq_replica *replica, struct rq_replica_stats *out);
 /* Below it every reader is done, of a lossy stream, too; the tail when there is none. */
 uint64_t rq_replica_reader_cursor(struct rq_replica *replica);

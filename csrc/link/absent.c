@@ -73,6 +73,10 @@ uint64_t rq_replica_detach(struct rq_replica *replica) {
     return 0;
 }
 
+void rq_replica_learn_origin(struct rq_replica *replica, uint64_t sequence) {
+    (void)replica, (void)sequence;
+}
+
 int rq_replica_restart(struct rq_replica *replica, uint32_t generation, uint64_t position,
                        uint64_t sequence) {
     (void)replica, (void)generation, (void)position, (void)sequence;

@@ -214,6 +214,12 @@ void rq_replica_skip_to(struct rq_replica *replica, uint64_t position, uint64_t 
         bridge(replica, position, sequence);
 }
 
+void rq_replica_learn_origin(struct rq_replica *replica, uint64_t sequence) {
+    /* Once: what a link told first is its publisher's word, and readers may have begun by it. */
+    uint64_t none = 0;
+    atomic_compare_exchange_strong(&replica->live->origin_sequence, &none, sequence);
+}
+
 int rq_replica_restart(struct rq_replica *replica, uint32_t generation, uint64_t position,
                        uint64_t sequence) {
     uint64_t jump_bytes = position - replica->told;

@@ -60,8 +60,7 @@ static int take_frame(struct rq_replica *replica, const struct rq_frame_header *
     }
     note_in_index(publisher, header);
     if (publisher->is_fresh) {
-        uint64_t first = kind == RQ_KIND_END ? next : header->sequence;
-        atomic_store_explicit(&replica->live->origin_sequence, first, memory_order_release);
+        rq_replica_learn_origin(replica, kind == RQ_KIND_END ? next : header->sequence);
         publisher->is_fresh = 0;
     }
     publisher->next_sequence = next;

@@ -172,9 +172,9 @@ class Remote(Persisting):
         if is_first:
             replica.open(grant, self._generation)
         elif grant.ring is None:
-            replica.restart(self._generation, grant.start, grant.sequence)
+            replica.restart(grant, self._generation, grant.start, grant.sequence)
         else:  # the backfill finds out where it goes on
-            replica.restart(self._generation, replica.tail_bytes, 0)
+            replica.restart(grant, self._generation, replica.tail_bytes, 0)
         if grant.ring is None:
             self._attach()
         if is_first:

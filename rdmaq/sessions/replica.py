@@ -177,12 +177,19 @@ class Replica:
             self._is_attached = False
             lib.rq_replica_detach(self._handle)
 
-    def restart(self, generation: int, start: int, sequence: int) -> None:
-        """The next link's grant, while detached: it begins at the tail, or more than a ring ahead.
+    def restart(self, grant: LinkGrant, generation: int, start: int, sequence: int) -> None:
+        """The next link's grant, while detached: it begins at the tail, or beyond it.
+
+        Args:
+            grant: the node's.
+            generation: the link's.
+            start: where it begins: the grant says it, or the tail, if what was missed is READ.
+            sequence: there; 0 at the tail, where it is not known anew.
 
         Raises:
             SegmentError: it begins elsewhere, or what came by the last one cannot be.
         """
+        lib.rq_replica_learn_origin(self._handle, grant.origin_sequence)
         code = lib.rq_replica_restart(self._handle, generation, start, sequence)
         if code != 0:
             raise SegmentError(

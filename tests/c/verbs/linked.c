@@ -211,6 +211,7 @@ void linked_up(struct linked *linked, struct slot *slot) {
         catch_up(linked, slot);
     }
     rq_link_read_stats(slot->link, &stats);
+    if (slot->replica != NULL) rq_replica_learn_origin(slot->replica, stats.origin_sequence);
     if (is_held) {
         begin_held(linked, slot);
     } else {

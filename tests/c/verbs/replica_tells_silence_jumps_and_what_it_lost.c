@@ -124,22 +124,13 @@ static void jump_is_told_though_nothing_follows(void) {
     linked_close(&linked);
 }
 
-/* More than half the ring behind, and less than all that it holds: the link begins at the tail, and
- * what lies between is told at once, though nothing follows. */
-static void short_jump_is_bridged_and_told(void) {
-    begin_link(0);
-    send(MESSAGES);
-    run_nic();
-    look();
-    for (int i = 0; i < MESSAGES - 1; i++) CHECK_EQUAL(poll_one(), 1);
-    linked_down(&linked, slot);
-    uint64_t told = slot->replica->told;
-    send(80);
+/* The next link, which begins at the publisher's tail though the replica is behind. */
+static struct rq_link_stats link_beyond(void) {
     slot->generation++;
     end_open(&linked, &slot->publisher_end, 0);
     end_open(&linked, &slot->subscriber_end, 0);
     end_connect(&slot->publisher_end, &slot->subscriber_end);
-    linked_prepare(&linked, slot, told);
+    linked_prepare(&linked, slot, slot->replica->told);
     struct rq_link *link;
     CHECK_EQUAL(rq_link_open(linked.publisher, NULL, slot->publisher_end.pair, &slot->setup, &link),
                 -ESTALE);
@@ -150,6 +141,20 @@ static void short_jump_is_bridged_and_told(void) {
     struct rq_link_stats there;
     rq_link_read_stats(slot->link, &there);
     CHECK_EQUAL(there.start_bytes, linked.publisher->tail);
+    return there;
+}
+
+/* More than half the ring behind, and less than all that it holds: the link begins at the tail, and
+ * what lies between is told at once, though nothing follows. */
+static void short_jump_is_bridged_and_told(void) {
+    begin_link(0);
+    send(MESSAGES);
+    run_nic();
+    look();
+    for (int i = 0; i < MESSAGES - 1; i++) CHECK_EQUAL(poll_one(), 1);
+    linked_down(&linked, slot);
+    send(80);
+    struct rq_link_stats there = link_beyond();
     CHECK_EQUAL(there.start_sequence, MESSAGES + 81);
     CHECK_EQUAL(rq_replica_restart(slot->replica, slot->generation, there.start_bytes, MESSAGES),
                 -EINVAL); /* what came already would come again */
@@ -168,6 +173,29 @@ static void short_jump_is_bridged_and_told(void) {
     CHECK_EQUAL(poll_one(), 1);
     CHECK_EQUAL(linked.poll.batch.sequence, MESSAGES + 81);
     linked_close(&linked);
+}
+
+/* Its first link brought nothing at all, not even where the stream began: the next grant says it. */
+static void who_saw_no_frame_is_told_what_was_lost_though_nothing_follows(void) {
+    for (uint64_t lost = 80; lost <= 200; lost += 120) { /* bridged; more than the ring holds */
+        begin_link(0);
+        linked_down(&linked, slot);
+        send(lost);
+        if (lost == 200) {
+            linked_up(&linked, slot);
+        } else {
+            struct rq_link_stats there = link_beyond();
+            rq_replica_learn_origin(slot->replica, there.origin_sequence);
+            CHECK_EQUAL(rq_replica_restart(slot->replica, slot->generation, there.start_bytes,
+                                           there.start_sequence),
+                        0);
+            CHECK_EQUAL(rq_replica_attach(slot->replica, NULL, NULL, 0), 0);
+        }
+        look();
+        expect_gap(1, lost);
+        CHECK_EQUAL(poll_one(), RQ_POLL_NOTHING);
+        linked_close(&linked);
+    }
 }
 
 static void lapped_owner_finds_his_place_by_a_heartbeat(void) {
@@ -285,6 +313,7 @@ int main(int argc, char **argv) {
     begin(argc, argv);
     states_follow_signs_of_life();
     jump_is_told_though_nothing_follows();
+    who_saw_no_frame_is_told_what_was_lost_though_nothing_follows();
     short_jump_is_bridged_and_told();
     lapped_owner_finds_his_place_by_a_heartbeat();
     origin_comes_ahead_of_the_first_data();
