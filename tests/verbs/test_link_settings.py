@@ -56,7 +56,7 @@ def test_way_of_a_link_is_the_one_that_the_user_says() -> None:
 
 
 def test_link_sends_no_larger_packets_than_the_session_that_was_told_to_make_do() -> None:
-    """`connect(pair_settings=)` is the cure for a narrow path; its streams went by the ports' MTU."""
+    """`connect(pair_settings=)` is the cure for a narrow path: its streams take that way, too."""
     assert LinkSettings().receiving(1024).mtu_bytes == 1024
     assert LinkSettings().receiving().mtu_bytes is None
     timers = PairSettings(mtu_bytes=2048)
