@@ -61,6 +61,7 @@ class Fault:
                 "use 2%, 5ms, '5ms 1ms' or 10mbit, as tc-netem(8) takes them"
             )
 
+
 # A link that comes up tells its RDMA port some time later, from the kernel's link watch: for up to
 # a second. /sys/class/infiniband/DEVICE/parent is the interface below an rxe device.
 _AWAIT_PORTS = """

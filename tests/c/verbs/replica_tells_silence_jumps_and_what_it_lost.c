@@ -175,7 +175,7 @@ static void short_jump_is_bridged_and_told(void) {
     linked_close(&linked);
 }
 
-/* Its first link brought nothing at all, not even where the stream began: the next grant says it. */
+/* Its first link brought nothing, not even where the stream began: the next grant says it. */
 static void who_saw_no_frame_is_told_what_was_lost_though_nothing_follows(void) {
     for (uint64_t lost = 80; lost <= 200; lost += 120) { /* bridged; more than the ring holds */
         begin_link(0);
