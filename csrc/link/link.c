@@ -9,6 +9,7 @@
 
 #define FEEDBACK_NS 20000u
 #define OVERDUE_NS 10000000000u
+#define OVERDUE_LOOKS 8 /* at the least, in vain, within that time */
 #ifdef RQ_STEPPED
 #define LAZY_NS UINT64_MAX /* nobody may depend on it */
 #else
@@ -98,22 +99,28 @@ void rq_link_set_beat(struct rq_link *link) {
 }
 
 /* Every request completes within the retries' time, or its completion was lost, or the device
- * is. */
+ * is. Time in which nobody looked does not count: a process, or its machine, that stood still. */
 static void look_at_clock(struct rq_link *link) {
     uint64_t reported = atomic_load_explicit(&link->pair->reported, memory_order_relaxed);
-    uint64_t now_ticks = rq_now_ticks();
-    if (reported != link->reported_seen || rq_pair_outstanding(link->pair) == 0)
-        link->progress_ticks = now_ticks;
-    else if (now_ticks - link->progress_ticks > rq_ns_ticks(link->setup.overdue_ns))
-        rq_link_fail(link, RQ_LINK_CAUSE_OVERDUE, 0, 0);
+    uint64_t overdue_ticks = rq_ns_ticks(link->setup.overdue_ns), now_ticks = rq_now_ticks();
+    uint64_t step_ticks = now_ticks - link->looked_ticks;
+    if (step_ticks > overdue_ticks / OVERDUE_LOOKS + 1)
+        step_ticks = overdue_ticks / OVERDUE_LOOKS + 1;
+    if (link->looked_ticks == 0 || reported != link->reported_seen ||
+        rq_pair_outstanding(link->pair) == 0)
+        link->waited_ticks = 0;
+    else
+        link->waited_ticks += step_ticks;
+    if (link->waited_ticks > overdue_ticks) rq_link_fail(link, RQ_LINK_CAUSE_OVERDUE, 0, 0);
     link->reported_seen = reported;
+    link->looked_ticks = now_ticks;
 }
 
 static void beat(struct rq_duty *duty, int is_sync) {
     (void)is_sync;
     rq_link_set_beat(link_of(duty));
+    work(duty); /* what has completed is taken before it is missed */
     look_at_clock(link_of(duty));
-    work(duty);
 }
 
 /* ---- opening ---- */

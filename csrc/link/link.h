@@ -69,8 +69,9 @@ struct rq_link {
     uint64_t read_ticks; /* no READ of its own before then */
     uint64_t beat_number;
     int is_armed;           /* the keeper's: an event will tell of the next completion */
-    uint64_t reported_seen; /* the keeper's: what had completed at its last look, and when */
-    uint64_t progress_ticks;
+    uint64_t reported_seen; /* the keeper's: what had completed at its last look, */
+    uint64_t looked_ticks;  /* when that was, 0: never, */
+    uint64_t waited_ticks;  /* and for how long it has looked in vain */
 };
 
 /* link_hot.c: takes completions and posts what may go; never waits. Returns how much was done. */

@@ -179,13 +179,31 @@ static void it_is_stopped(void) {
     check_end(slot, RQ_LINK_CAUSE_STOPPED, 0);
 }
 
-/* Completions are due and none comes: told at the second heartbeat behind the time. */
+/* Completions are due and none comes: told when some heartbeats have looked in vain. */
 static void nothing_is_heard(void) {
     struct slot *slot = begin_link(0, RQ_TAIL_BY_WRITE);
     slot->link->setup.overdue_ns = 1;
     CHECK(rq_send(linked.publisher, message, PAYLOAD) > 0);
-    for (int beats = 0; beats < 3; beats++) slot->link->duty.beat(&slot->link->duty, 0);
+    for (int beats = 0; beats < 16; beats++) slot->link->duty.beat(&slot->link->duty, 0);
     check_end(slot, RQ_LINK_CAUSE_OVERDUE, 0);
+}
+
+/* Something is in flight when its clock first looks, or its process stood still for an hour: that
+ * says nothing of the device. */
+static void nobody_looked(void) {
+    struct slot *slot = begin_link(0, RQ_TAIL_BY_WRITE);
+    CHECK(rq_send(linked.publisher, message, PAYLOAD) > 0);
+    for (int beats = 0; beats < 4; beats++) {
+        slot->link->duty.beat(&slot->link->duty, 0);
+        CHECK_EQUAL(stats_of(slot).state, RQ_LINK_LIVE);
+        CHECK(slot->link->looked_ticks != 0);
+        slot->link->looked_ticks = 1;
+    }
+    run_nic(slot);
+    slot->link->duty.beat(&slot->link->duty, 0);
+    CHECK_EQUAL(slot->link->waited_ticks, 0);
+    CHECK_EQUAL(rq_link_stop(slot->link), 0);
+    check_end(slot, RQ_LINK_CAUSE_STOPPED, 0);
 }
 
 int main(int argc, char **argv) {
@@ -198,6 +216,7 @@ int main(int argc, char **argv) {
     feedback_is_nonsense();
     a_cursor_is_nonsense();
     it_is_stopped();
+    nobody_looked();
     nothing_is_heard();
     close(event_fd);
     return 0;
