@@ -9,7 +9,15 @@ from typing import Any
 from rdmaq.bootstrap import bootstrap_pb2 as pb
 from rdmaq.bootstrap import extra, wire
 from rdmaq.bootstrap.credentials import Credentials, check_allowed
-from rdmaq.bootstrap.messages import MAJOR, ConnectAsk, ConnectGrant, Description, Probed, Proof
+from rdmaq.bootstrap.messages import (
+    MAJOR,
+    ConnectAsk,
+    ConnectGrant,
+    Description,
+    LinkOutrun,
+    Probed,
+    Proof,
+)
 from rdmaq.bootstrap.wire_link import begin_request
 from rdmaq.errors import (
     AuthenticationError,
@@ -200,6 +208,7 @@ class Client:
             codes.PERMISSION_DENIED: RegionAccessError,
             codes.NOT_FOUND: RegionNotFound,
             codes.OUT_OF_RANGE: TooManyReaders,
+            codes.DATA_LOSS: LinkOutrun,
         }
         if kind := refusals.get(code):
             return kind(f"the node at {self._where} refused: {details}")

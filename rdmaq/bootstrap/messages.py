@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields
 from typing import Protocol
 
+from rdmaq.errors import BootstrapError
+
 MAJOR, MINOR = 1, 4
 TRANSPORTS = ("shm", "verbs")
 LINK_LAYERS = ("InfiniBand", "Ethernet")
@@ -292,6 +294,14 @@ class FullRefusal(Refusal):
 
 class AbsenceRefusal(Refusal):
     """... since what it asks for is not there (yet, or any more)."""
+
+
+class OutrunRefusal(Refusal):
+    """A link has ended before it began: most often its publisher outran who was connecting."""
+
+
+class LinkOutrun(BootstrapError):
+    """That, at the caller."""
 
 
 class Backend(Protocol):

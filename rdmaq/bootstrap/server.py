@@ -22,6 +22,7 @@ from rdmaq.bootstrap.messages import (
     AccessRefusal,
     Backend,
     FullRefusal,
+    OutrunRefusal,
     Refusal,
 )
 from rdmaq.bootstrap.sessions import SessionLimits, Sessions
@@ -308,6 +309,8 @@ def _status_of(refusal: Refusal, code: Any) -> Any:
         return code.PERMISSION_DENIED
     if isinstance(refusal, FullRefusal):
         return code.OUT_OF_RANGE  # gRPC itself says RESOURCE_EXHAUSTED when a message is too long
+    if isinstance(refusal, OutrunRefusal):
+        return code.DATA_LOSS
     return code.NOT_FOUND if isinstance(refusal, AbsenceRefusal) else code.ABORTED
 
 

@@ -18,6 +18,7 @@ from rdmaq.bootstrap.messages import (
     Description,
     LinkAsk,
     LinkGrant,
+    LinkOutrun,
 )
 from rdmaq.sessions import attributes
 from rdmaq.sessions.calling import Caller, CallingSession, dial
@@ -86,8 +87,15 @@ class Remote(Persisting):
                 no replica of it can be made here.
             RdmaqError: else as `sessions.calling.dial`. Nothing is left.
         """
+        why = "its first link was not had"
         try:
-            self._session = self._dialled()
+            try:
+                self._session = self._dialled()
+            except LinkOutrun as error:  # who READs catches up, where a link lags again and again
+                why = f"{error}"
+                self._tell("link_down", why)
+                self._is_held = True
+                self._let_go()
         except BaseException:
             cursor, self._cursor = self._cursor, None
             if cursor is not None:
@@ -98,10 +106,10 @@ class Remote(Persisting):
         assert cursor is not None
         assert self._sock is not None
         try:
-            if self._ring is None:
+            if self._session is not None and self._ring is None:
                 self._note_link()
             else:
-                self._begin_work("its first link was not had")
+                self._begin_work(why)
             MINDER.add(self._sock, self)
         except BaseException:  # no room for a thread
             cursor.close()

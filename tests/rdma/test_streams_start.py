@@ -33,7 +33,10 @@ CAPACITY = 64 << 10
 
 
 def kinds(sub: rdmaq.Subscription) -> list[str]:
-    return [event.kind for event in sub.events()]
+    """Of what was told; a test that fails shows the words, too."""
+    events = sub.events()
+    print(*(f"{event.kind}: {event.detail}" for event in events), sep="\n")
+    return [event.kind for event in events]
 
 
 def drained(sub: rdmaq.Subscription, first: int, until: int) -> Ledger:
@@ -115,6 +118,31 @@ def test_joiner_at_a_time_gets_what_was_published_then_or_later(
         with peer.subscribe("s", start=np.datetime64("2001-01-01")) as sub:
             assert take_messages(sub, 9) == [message_of(n) for n in range(1, 10)]
             assert sub.stats.lost_overrun == 0
+
+
+def test_who_was_outrun_while_he_connected_reads_what_he_missed_or_is_told(
+    node: rdmaq.Node, peer: rdmaq.Peer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A live subscription to a fast publisher: its link lags by half the ring before it begins."""
+    granted, laps = Remote.granted, iter([True])
+    with node.publish("s", capacity=CAPACITY) as pub:
+
+        def outrun(self: Remote, grant: LinkGrant) -> None:
+            granted(self, grant)
+            if next(laps, False):
+                begin = pub.stats.ring_bytes
+                while pub.stats.ring_bytes - begin < 3 * CAPACITY:
+                    pub.send(message_of(pub.next_sequence))
+
+        monkeypatch.setattr(Remote, "granted", outrun)
+        with peer.subscribe("s") as sub:
+            ledger = drained(sub, 1, pub.next_sequence)
+            assert ledger.gaps
+            eventually(lambda: sub.stats.links == 1, "a link that carries")
+            pub.send(message_of(pub.next_sequence))
+            ledger.drain_to(sub, pub.next_sequence)
+            told = kinds(sub)
+            assert told == ["connected", "link_down", "replaying", "catching_up", "live"]
 
 
 def test_nothing_is_left_when_a_subscription_ends_while_it_replays(
