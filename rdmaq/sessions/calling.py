@@ -148,6 +148,11 @@ class CallingSession(Handle):
         """One of `Farewell`: what the node said when it ended the session. A load of 8 bytes."""
         return self._probe.farewell
 
+    @property
+    def farewell_cause(self) -> int:
+        """Why a link ended, as `link_facts.unpacked` takes it; 0: the node did not say."""
+        return self._probe.farewell_cause
+
     def failure(self, error: OperationFailed) -> RdmaqError:
         """What an operation's failure means to the user; may ask the node, so it may wait."""
         if self.ended() is not None:

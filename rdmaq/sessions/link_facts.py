@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import SimpleNamespace
 from typing import Any
 
 from rdmaq._fast import lib
@@ -59,6 +60,20 @@ def link_info(stats: Any, pair: PairFacts, terms: LinkTerms) -> LinkInfo:
         credits=min(max(in_hand, 0), terms.credits) if terms.tail == "imm" else None,
         starved=int(stats.starved),
         stalls=int(stats.stalls),
+    )
+
+
+def packed(stats: Any) -> int:
+    """Its cause in seven bytes, for who is told of its end: cause, status and vendor error."""
+    return int(stats.cause) | int(stats.status) << 8 | int(stats.vendor_error) << 24
+
+
+def unpacked(word: int) -> str:
+    """The same in words; what is not told, or of a later release, is told as that."""
+    if word == 0:
+        return "it does not say why"
+    return cause(
+        SimpleNamespace(cause=word & 0xFF, status=word >> 8 & 0xFFFF, vendor_error=word >> 24)
     )
 
 

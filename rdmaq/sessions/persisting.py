@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from rdmaq import errors
 from rdmaq._fast import lib
 from rdmaq.sessions.backfill import Counts
+from rdmaq.sessions.link_facts import unpacked
 from rdmaq.sessions.obituaries import CLOSED, CUT_OFF, OVER, UNREACHABLE
 from rdmaq.sessions.probe import Farewell
 from rdmaq.sessions.replay import Replay
@@ -98,7 +99,7 @@ class Persisting(ABC):
             self._lose(OVER[farewell])
             self._set_to(self._leave)
         elif farewell == Farewell.LINK_ENDED:
-            self._resume("the publisher ended it: we lag, or its retries are used up")
+            self._resume(f"the publisher ended it: {unpacked(session.farewell_cause)}")
         elif state == lib.RQ_REPLICA_FAILED:
             self._resume("a receive failed")
         elif state == lib.RQ_REPLICA_SILENT and not session.beat():

@@ -4,7 +4,8 @@
 
       0  16 outbox    random; the other side READs it, and tells what it read
      64  16 inbox     the other side WRITEs random bytes here, and tells what they were
-    128   8 farewell  the node WRITEs here why it ends the session, little-endian; 0: it does not
+    128   8 farewell  the node WRITEs here why it ends the session, little-endian; 0: it does not;
+                      in the upper seven bytes the cause of a link's end (link_facts.packed)
     192  64 scratch   where our own operations begin and end
    4096  4 K packet    the caller WRITEs and READs here as many bytes as the MTU has
 
@@ -119,14 +120,22 @@ class ProbeMemory:
         """Begins a READ of eight bytes: it ends well as long as the other side's pair is there."""
         return pair.read(self.memory[_BEAT], target[_OUTBOX][0:8])
 
-    def say(self, pair: Pair, target: RemoteMemory, why: Farewell) -> Operation:
-        """Begins to tell the other side that the session ends."""
-        self.memory.buffer[_WORD] = int(why).to_bytes(8, "little")
+    def say(self, pair: Pair, target: RemoteMemory, why: Farewell, cause: int = 0) -> Operation:
+        """Begins to tell the other side that the session ends, and of what cause a link did."""
+        self.memory.buffer[_WORD] = (why | cause << 8).to_bytes(8, "little")
         return pair.write(self.memory[_WORD], target[_FAREWELL])
 
     @property
     def farewell(self) -> int:
         """What the other side wrote there; a load of eight bytes."""
+        return self._farewell() & 0xFF
+
+    @property
+    def farewell_cause(self) -> int:
+        """Of a link's end, packed; 0 where none was told."""
+        return self._farewell() >> 8
+
+    def _farewell(self) -> int:
         buffer = self.memory.buffer
         return 0 if buffer is None else int.from_bytes(buffer[_FAREWELL], "little")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import mmap
 import os
 import threading
@@ -19,10 +20,11 @@ from rdmaq.bootstrap.messages import (
     FullRefusal,
     LinkAsk,
     LinkGrant,
+    OutrunRefusal,
     Refusal,
 )
 from rdmaq.sessions import attributes
-from rdmaq.sessions.link_facts import link_info
+from rdmaq.sessions.link_facts import cause, link_info, packed
 from rdmaq.sessions.link_terms import LinkTerms, terms_at_publisher
 from rdmaq.sessions.minder import MINDER
 from rdmaq.sessions.opened_ring import OpenedRing, Ring
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from rdmaq.stream.publisher import Publisher
     from rdmaq.verbs.pair import Pair
 
+_log = logging.getLogger("rdmaq")
 _FLUSH_SECONDS_MAX = 2.0
 _LOOK_SECONDS = 0.001
 _MODES = {"write": lib.RQ_TAIL_BY_WRITE, "imm": lib.RQ_TAIL_BY_IMM}
@@ -58,6 +61,7 @@ class ServedLink:
         publisher, ask, tell: as given.
         grant: what the subscriber must know.
         was_cut_off: its reader stood in a reliable publisher's way for too long.
+        failure: its cause, as `link_facts.packed` has it; 0: it has not failed, as far as is seen.
 
     Raises:
         Refusal: why there can be no such link.
@@ -79,6 +83,7 @@ class ServedLink:
         self._opened: OpenedRing | None = None
         domain = session_pair.domain
         self._is_closed = self._is_told = self.was_cut_off = False
+        self.failure = 0
         with ExitStack() as undo:
             self._event_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
             undo.callback(os.close, self._event_fd)
@@ -141,7 +146,7 @@ class ServedLink:
         """Both sides are ready: what is published goes out from now on, unless it is held.
 
         Raises:
-            Refusal: it has failed, or was closed, meanwhile.
+            OutrunRefusal: it has failed, or was closed, meanwhile.
         """
         with self._lock:
             code = -errno.ESHUTDOWN if self._is_closed else 0
@@ -150,7 +155,7 @@ class ServedLink:
             if code == 0:  # under the lock: once it is closed its descriptor is another's
                 MINDER.add(self._event_fd, self)
         if code != 0:
-            raise Refusal(
+            raise OutrunRefusal(
                 f"the link of {self.publisher.name!r} has ended before it began: "
                 f"{error_text(code)}; subscribe again"
             )
@@ -194,6 +199,11 @@ class ServedLink:
             if stats.state != lib.RQ_LINK_FAILED:
                 return
             self.was_cut_off = stats.cause == lib.RQ_LINK_CAUSE_STALLED
+            if self.failure == 0:
+                self.failure = packed(stats)
+                name, facts = self.publisher.name, self._pair.facts
+                if stats.cause != lib.RQ_LINK_CAUSE_STOPPED:
+                    _log.warning("a link of stream %r failed: %s; %s", name, cause(stats), facts)
         # Its session may be busy: who was never told would take us for silent, and wait.
         self._is_told = self.tell()
 

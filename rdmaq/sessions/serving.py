@@ -118,8 +118,10 @@ class ServedSession:
         links = links_of(publisher)
 
         def tell() -> bool:
-            was_cut_off = self._link is not None and self._link[1].was_cut_off
-            return self.say(Farewell.CUT_OFF if was_cut_off else Farewell.LINK_ENDED) is not None
+            link = None if self._link is None else self._link[1]
+            was_cut_off = link is not None and link.was_cut_off
+            why = Farewell.CUT_OFF if was_cut_off else Farewell.LINK_ENDED
+            return self.say(why, 0 if link is None else link.failure) is not None
 
         link = links.open(publisher, self.pair, ask, tell)
         with self._circle.lock:
@@ -204,12 +206,17 @@ class ServedSession:
             self._lock.release()
         return True
 
-    def say(self, why: Farewell) -> Operation | None:
-        """Begins to tell the peer that the session ends; None where that cannot be."""
+    def say(self, why: Farewell, cause: int = 0) -> Operation | None:
+        """Begins to tell the peer that the session ends; None where that cannot be.
+
+        Args:
+            why: in general.
+            cause: of a link's end, packed.
+        """
         if not self.is_confirmed or not self._lock.acquire(timeout=0.1):
             return None
         try:
-            return self._probe.say(self.pair, self._target, why)
+            return self._probe.say(self.pair, self._target, why, cause)
         except RdmaqError:  # the pair is broken: there is nobody to tell
             return None
         finally:

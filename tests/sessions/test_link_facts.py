@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rdmaq._fast import ffi, lib
-from rdmaq.sessions.link_facts import cause, link_info
+from rdmaq.sessions.link_facts import cause, link_info, packed, unpacked
 from rdmaq.sessions.link_terms import LinkTerms
 from rdmaq.verbs.constants import Status
 from rdmaq.verbs.failure import PairFacts
@@ -77,3 +77,16 @@ def test_failed_request_is_told_by_its_status() -> None:
     assert "status 12, vendor error 0x81" in said
     said = cause(stats_of(cause=lib.RQ_LINK_CAUSE_COMPLETION, status=99))
     assert "status 99" in said
+
+
+def test_subscriber_is_told_the_same_words_as_the_publisher() -> None:
+    """By seven bytes of its farewell; a cause that is not known here, or none, is told as that."""
+    stats = stats_of(
+        cause=lib.RQ_LINK_CAUSE_COMPLETION,
+        status=Status.RETRY_EXC_ERR,
+        vendor_error=0xFFFF_FFFF,
+    )
+    assert packed(stats).bit_length() <= 56
+    assert unpacked(packed(stats)) == cause(stats)
+    assert "unknown here" in unpacked(200)
+    assert "does not say" in unpacked(0)

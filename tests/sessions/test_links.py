@@ -26,7 +26,8 @@ def bare(**parts: Any) -> Any:
     link: Any = ServedLink.__new__(ServedLink)
     link._lock = threading.Lock()
     link._is_closed = link._is_told = link.was_cut_off = False
-    link._opened, link._handle = None, object()
+    link._opened, link._handle, link.failure = None, object(), 0
+    link.publisher, link._pair = publishing(), SimpleNamespace(facts="queue pair 7")
     for name, part in parts.items():
         setattr(link, name, part)
     return link
@@ -36,15 +37,24 @@ def publishing(*, is_closed: bool = False) -> Any:
     return SimpleNamespace(name="s", closed=is_closed)
 
 
-def test_subscriber_is_told_of_a_failed_link_until_it_could_be() -> None:
-    """Its session may be busy at the first look; it would wait for ever, and call us silent."""
+def test_subscriber_is_told_of_a_failed_link_until_it_could_be(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Its session may be busy at the first look; it would wait for ever, and call us silent.
+
+    Whoever runs the publisher finds it in his log, once.
+    """
     answers = iter([False, False, True])
-    failed = SimpleNamespace(state=lib.RQ_LINK_FAILED, cause=lib.RQ_LINK_CAUSE_STALLED)
+    failed = SimpleNamespace(
+        state=lib.RQ_LINK_FAILED, cause=lib.RQ_LINK_CAUSE_STALLED, status=0, vendor_error=0
+    )
     link = bare(_stats=lambda: failed, tell=lambda: next(answers))
     for _ in range(5):
         link.look()
     assert next(answers, None) is None
     assert link.was_cut_off
+    assert link.failure == lib.RQ_LINK_CAUSE_STALLED
+    assert caplog.text.count("a link of stream 's' failed: it was in the way for longer") == 1
     assert not link.has_failed, "nobody is to ask for the next one"
 
 

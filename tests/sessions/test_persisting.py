@@ -138,7 +138,8 @@ def test_without_room_for_a_thread_it_is_tried_at_the_next_look(
 ) -> None:
     """It must not look as though one were at work."""
     remote = Alone()
-    remote._session = SimpleNamespace(farewell=Farewell.LINK_ENDED)  # type: ignore[assignment]
+    ended: Any = SimpleNamespace(farewell=Farewell.LINK_ENDED, farewell_cause=0)
+    remote._session = ended
 
     def refuse(_: threading.Thread) -> NoReturn:
         raise RuntimeError("can't start new thread")
