@@ -1,4 +1,7 @@
-/* `Sender`, the hot half of `Publisher`: one message, or one array of records, to the ring. */
+/* `Sender`, the hot half of `Publisher`: one message, a list of them, or one array of records, to
+ * the ring. */
+#include <string.h>
+
 #include "python/hot.h"
 #include "rdmaq_abi.h"
 
@@ -9,6 +12,8 @@ struct sender {
     PyObject *known_dtype;  /* a dtype that was found to be the stream's; None: untyped */
     PyObject *known_type;   /* a type of arrays that Python had nothing against */
     uint64_t record_bytes;  /* 0: untyped */
+    uint64_t message_bytes_max;
+    uint8_t *blocks; /* of RQ_HELD_BYTES_MAX: where a list's messages are joined; NULL: not yet */
     _Atomic int inside;
 };
 
@@ -33,18 +38,21 @@ static int sender_clear(PyObject *object) {
 static void sender_dealloc(PyObject *object) {
     PyObject_GC_UnTrack(object);
     sender_clear(object);
+    PyMem_Free(sender_of(object)->blocks);
     rq_py_free(object);
 }
 
 static PyObject *sender_bind(PyObject *object, PyObject *args) {
     struct sender *self = sender_of(object);
     PyObject *publisher, *taken, *owner, *dtype;
-    unsigned long long record_bytes;
-    if (!PyArg_ParseTuple(args, "OOOOK:_bind", &publisher, &taken, &owner, &dtype, &record_bytes))
+    unsigned long long record_bytes, message_bytes_max;
+    if (!PyArg_ParseTuple(args, "OOOOKK:_bind", &publisher, &taken, &owner, &dtype, &record_bytes,
+                          &message_bytes_max))
         return NULL;
     self->taken = rq_py_address(taken);
     self->publisher = rq_py_address(publisher);
     self->record_bytes = record_bytes;
+    self->message_bytes_max = message_bytes_max;
     rq_py_replace(&self->owner, Py_NewRef(owner));
     rq_py_replace(&self->known_dtype, Py_NewRef(dtype));
     return PyErr_Occurred() ? NULL : Py_NewRef(Py_None);
@@ -100,6 +108,50 @@ static PyObject *sender_send(PyObject *object, PyObject *message) {
     }
     if (sequence > 0) return PyLong_FromLongLong(sequence);
     return PyObject_CallMethod(object, "_send_slowly", "(O)", message);
+}
+
+/* ---- send_many ------------------------------------------------------------------------------- */
+
+/* Joins bytes objects, each behind its length, as one frame has them. How many bytes that are; 0:
+ * none, or something else among them, or more than a frame holds or may be copied with the GIL. */
+static uint64_t join(const struct sender *self, PyObject *messages, Py_ssize_t count) {
+    uint64_t limit_bytes = self->message_bytes_max, used_bytes = 0;
+    if (limit_bytes > RQ_HELD_BYTES_MAX) limit_bytes = RQ_HELD_BYTES_MAX;
+    for (Py_ssize_t i = 0; i < count; i++) {
+        PyObject *message = PyList_GetItem(messages, i);
+        if (message == NULL || !PyBytes_CheckExact(message)) return 0;
+        uint64_t size_bytes = (uint64_t)PyBytes_Size(message);
+        if (size_bytes > limit_bytes || limit_bytes - size_bytes < used_bytes + 2) return 0;
+        self->blocks[used_bytes] = (uint8_t)(size_bytes >> 8);
+        self->blocks[used_bytes + 1] = (uint8_t)size_bytes;
+        memcpy(self->blocks + used_bytes + 2, PyBytes_AsString(message), size_bytes);
+        used_bytes += 2 + size_bytes;
+    }
+    return used_bytes;
+}
+
+_Static_assert(RQ_HELD_BYTES_MAX <= RQ_BLOCK_PAYLOAD_BYTES_MAX, "a length has 16 bits");
+
+/* One frame, all or nothing: so 0, whatever the reason, leaves all of it to Python. */
+static int64_t send_list(struct sender *self, PyObject *messages) {
+    if (self->publisher == NULL || self->record_bytes != 0 || !PyList_CheckExact(messages))
+        return 0;
+    if (self->blocks == NULL) self->blocks = PyMem_Malloc(RQ_HELD_BYTES_MAX);
+    if (self->blocks == NULL) return 0;
+    Py_ssize_t count = PyList_Size(messages);
+    uint64_t joined_bytes = join(self, messages, count);
+    if (joined_bytes == 0) return 0;
+    int64_t sequence = rq_send_blocks(self->publisher, self->blocks, joined_bytes, (uint64_t)count,
+                                      0, self->taken);
+    return sequence > 0 ? sequence : 0;
+}
+
+static PyObject *sender_send_list(PyObject *object, PyObject *messages) {
+    struct sender *self = sender_of(object);
+    if (!rq_py_enter(&self->inside)) return PyLong_FromLong(0);
+    int64_t sequence = send_list(self, messages);
+    rq_py_leave(&self->inside);
+    return PyLong_FromLongLong(sequence);
 }
 
 /* ---- send_batch ---------------------------------------------------------------------------- */
@@ -185,6 +237,7 @@ PyDoc_STRVAR(
 static PyMethodDef sender_methods[] = {
     {"send", sender_send, METH_O, send_doc},
     {"send_batch", sender_send_batch, METH_O, send_batch_doc},
+    {"_send_list", sender_send_list, METH_O, NULL},
     {"_bind", sender_bind, METH_VARARGS, NULL},
     {"_enter", sender_enter, METH_NOARGS, NULL},
     {"_leave", sender_leave, METH_NOARGS, NULL},

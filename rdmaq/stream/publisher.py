@@ -109,6 +109,7 @@ class Publisher(Sending):
             (self.handle, self._taken),
             self._dtype,
             0 if self._dtype is None else self._dtype.itemsize,
+            self.message_bytes_max,
         )
         self._known_type = np.ndarray
 
@@ -132,6 +133,9 @@ class Publisher(Sending):
             NotEnoughReaders: reliable stream; `.sent` messages were published, the rest not.
             ConcurrentUse, ClosedError: see there.
         """
+        is_list = type(messages) is list and first_sequence is None
+        if is_list and (sequence := self._send_list(messages)):
+            return sequence
         return many.send(self, messages, first_sequence)
 
     def send_gap(self, first: int, last: int) -> int:

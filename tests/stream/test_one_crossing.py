@@ -79,6 +79,42 @@ def test_message_and_message_blocks_are_one_crossing_and_one_frame(link: Link) -
     assert pub.stats.frames == 2
 
 
+def test_list_of_bytes_is_one_crossing_and_one_frame(link: Link) -> None:
+    """Of several sizes, none among them; joined in C."""
+    pub, sub = link.publish(), link.subscribe()
+    messages = [bytes([n]) * n for n in range(100)]
+    assert crossings(lambda: pub.send_many(messages)) == (1, ["_send_list"])
+    assert pub.stats.frames == 1
+    assert take(sub).messages == messages
+
+
+@pytest.mark.parametrize(
+    ("messages", "frames"),
+    [
+        ([b"a", bytearray(b"b"), memoryview(b"c")], 1),  # something else among them
+        ([bytes(600)] * 20, 2),  # more than a frame holds
+        ([b"x" * 8160, b""], 2),  # with its length before it one is longer than a frame
+        ([], 0),
+    ],
+    ids=["other", "long", "longest", "none"],
+)
+def test_other_lists_go_by_python_and_arrive_the_same(
+    link: Link, messages: list[Any], frames: int
+) -> None:
+    """C leaves all of such a list alone: nothing is published twice."""
+    pub, sub = link.publish(), link.subscribe()
+    assert pub.message_bytes_max == 8160
+    sequence, names = crossings(lambda: pub.send_many(messages))
+    assert (sequence, names[0]) == (1, "_send_list")
+    assert "_enter" in names
+    assert pub.stats.messages == len(messages)
+    assert pub.stats.frames == frames
+    got: list[bytes] = []
+    while len(got) < len(messages):
+        got += take(sub).messages
+    assert got == [bytes(message) for message in messages]
+
+
 @pytest.mark.parametrize("frames", [1, 20])
 @pytest.mark.parametrize("kind", ["typed", "untyped"])
 def test_poll_of_what_is_there_is_one_crossing(link: Link, kind: str, frames: int) -> None:
