@@ -118,7 +118,8 @@ class ServedSession:
         links = links_of(publisher)
 
         def tell() -> bool:
-            link = None if self._link is None else self._link[1]
+            ours = self._link
+            link = None if ours is None else ours[1]
             was_cut_off = link is not None and link.was_cut_off
             why = Farewell.CUT_OFF if was_cut_off else Farewell.LINK_ENDED
             return self.say(why, 0 if link is None else link.failure) is not None
@@ -139,9 +140,10 @@ class ServedSession:
         Raises:
             Refusal: there is none, it has ended, or its subscriber has not proved that it is there.
         """
-        if self._link is None or not self.is_confirmed:
+        ours = self._link  # the session may end meanwhile
+        if ours is None or not self.is_confirmed:
             raise Refusal("the session has no link that could begin: subscribe again")
-        return self._link[1].begin(position, cursor)
+        return ours[1].begin(position, cursor)
 
     def revoke(self, exported: Exported) -> None:
         """Takes the keys to one export back; must be called under the circle's lock.
@@ -177,8 +179,9 @@ class ServedSession:
                 return probed, Proof()
             own = self._probe.exchange(self.pair, self._target)
             self.is_confirmed = True
-            if self._link is not None:
-                self._link[1].start()
+            ours = self._link
+            if ours is not None:
+                ours[1].start()
             return probed, own
 
     def beat(self, now: float, every_seconds: float) -> bool:
@@ -232,6 +235,7 @@ class ServedSession:
                 links.end(link)
         finally:
             with self._circle.lock:
+                self._link = None  # else the ring stays for as long as the node's own circle does
                 self._circle.sessions.discard(self)
                 for _, window in self._windows:
                     if window is not None:
