@@ -12,10 +12,9 @@ from tests.conformance.over_verbs import (
     FIRST_ONLY,
     LONG,
     NOT_OVER_VERBS,
-    NOT_YET,
 )
 
-TABLES = {"not": NOT_OVER_VERBS, "first only": FIRST_ONLY, "long": LONG, "not yet": NOT_YET}
+TABLES = {"not": NOT_OVER_VERBS, "first only": FIRST_ONLY, "long": LONG}
 
 
 @pytest.mark.parametrize("table", TABLES.values(), ids=TABLES)

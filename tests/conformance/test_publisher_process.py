@@ -123,7 +123,11 @@ def test_follower_loses_nothing_of_either_epoch(publisher: Child, transport: Tra
             ledger.take(take(sub))
             assert ledger.received == 10
             assert sub.stats.messages == 15, "counts go on over epochs"
-            assert [*told, *kinds(sub)] == ["connected", "gone", "restarted"]
+            told += kinds(sub)
+            besides = {"silent", "heard", "link_down", "linked", "replaying", "catching_up", "live"}
+            assert transport.host or besides.isdisjoint(told), "a NIC has more to tell"
+            told = [kind for kind in told if kind not in besides]
+            assert told == ["connected", "gone", "restarted"]
             second.run("pub.close()")
             with pytest.raises(rdmaq.EndOfStream):
                 sub.poll(PATIENCE_SECONDS)
