@@ -266,8 +266,9 @@ int rq_backfill_open(const struct rq_descriptor *descriptor, struct rq_pair *pai
                      struct rq_backfill **backfill_out);
 /* Goes on, waiting at most wait_ns (one slice, RQ_WAIT_*); never beyond `until` (0: the tail
  * there). RQ_BACKFILL_*; -EIO: a READ failed, the report says how; -EBADMSG: what was read cannot
- * be a stream; -EBUSY, -ESHUTDOWN. Frames in a buffer stand until the next call; those in a replica
- * are published to its readers already. */
+ * be a stream; -ENODATA: all that the stream began with is gone, and where it began is not known:
+ * the next link's grant says that (rq_replica_learn_origin); -EBUSY, -ESHUTDOWN. Frames in a buffer
+ * stand until the next call; those in a replica are published to its readers already. */
 int rq_backfill_run(struct rq_backfill *backfill, uint64_t until, uint32_t wait_mode,
                     uint64_t wait_ns, struct rq_backfill_report *report);
 /* When nothing is in flight any more: the QP in ERR and flushed, or destroyed. */

@@ -220,6 +220,7 @@ static int settle_index(struct rq_backfill *backfill, struct rq_backfill_report 
     if (position == 0 || backfill->tail0 - position > backfill->room_bytes)
         return RQ_BACKFILL_NOTHING; /* once more: the writer was faster, or is in one long frame */
     if (backfill->replica != NULL) {
+        if (!rq_replica_knows_origin(backfill->replica)) return -ENODATA;
         rq_replica_skip_to(backfill->replica, position, sequence);
     }
     report->first = backfill->sequence;

@@ -220,6 +220,10 @@ void rq_replica_learn_origin(struct rq_replica *replica, uint64_t sequence) {
     atomic_compare_exchange_strong(&replica->live->origin_sequence, &none, sequence);
 }
 
+int rq_replica_knows_origin(const struct rq_replica *replica) {
+    return atomic_load_explicit(&replica->live->origin_sequence, memory_order_relaxed) != 0;
+}
+
 int rq_replica_restart(struct rq_replica *replica, uint32_t generation, uint64_t position,
                        uint64_t sequence) {
     uint64_t jump_bytes = position - replica->told;

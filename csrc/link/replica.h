@@ -48,7 +48,9 @@ uint32_t rq_replica_notice(struct rq_replica *replica, uint64_t tail);
 uint64_t rq_replica_cursor(struct rq_replica *replica);
 /* receive_hot.c: tails that come by WRITE_WITH_IMM. */
 uint32_t rq_replica_take_receives(struct rq_replica *replica);
-/* replica.c, detached: what stands between the tail and `position` is lost, and was not written. */
+/* replica.c: whether a reader who saw no frame yet can be told where the stream began. */
+int rq_replica_knows_origin(const struct rq_replica *replica);
+/* Detached: what stands between the tail and `position` is lost, and was not written. */
 void rq_replica_skip_to(struct rq_replica *replica, uint64_t position, uint64_t sequence);
 void rq_replica_fail(struct rq_replica *replica, uint32_t status);
 

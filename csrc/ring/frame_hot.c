@@ -3,6 +3,7 @@
  * nothing of it is believed after that without its bounds being checked.
  */
 #include <string.h>
+#include <time.h>
 
 #include "ring/ledger.h"
 #include "ring/reader.h"
@@ -36,19 +37,39 @@ static int header_is_sane(const struct rq_reader *reader, const struct rq_frame_
     }
 }
 
+/* The first message's sequence may be the publisher's choice, made after we joined. In a replica
+ * its owner tells it, who may come later than the NIC: 0 until then. */
+static int learn_origin(struct rq_reader *reader, uint64_t tail) {
+    reader->next_sequence = rq_reader_next_sequence(reader, tail);
+    return reader->next_sequence != 0;
+}
+
+/* Nobody asked for what a jump passed over before the time to begin has come, by this host's clock:
+ * there is no frame that bears the publisher's. */
+static int is_too_early(const struct rq_reader *reader) {
+    struct timespec now;
+    if (reader->next_sequence != 0 || reader->deliver_from_ns == 0) return 0;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec < reader->deliver_from_ns;
+}
+
 /* A replica that jumped, and nothing came since: no frame tells what was missed. */
 static int restart(struct rq_reader *reader) {
     struct rq_live *live = reader->live;
     uint64_t sequence = atomic_load_explicit(&live->restart_sequence, memory_order_acquire);
     uint64_t position = atomic_load_explicit(&live->restart_bytes, memory_order_acquire);
     uint64_t tail = atomic_load_explicit(&live->tail_bytes, memory_order_acquire);
-    if (sequence == 0 || position != tail || reader->next_sequence == 0) return 0;
+    if (sequence == 0 || position != tail) return 0;
     /* Pairs with the fence in rq_replica_restart: both are of one jump. */
     atomic_thread_fence(memory_order_acquire);
     if (atomic_load_explicit(&live->restart_sequence, memory_order_relaxed) != sequence) return 0;
+    if (is_too_early(reader))
+        reader->deliver_from = sequence > reader->deliver_from ? sequence : reader->deliver_from;
+    else if (reader->next_sequence == 0 && !learn_origin(reader, tail))
+        return 0;
     reader->cursor = position;
     reader->is_lapped = 0;
-    if (sequence > reader->next_sequence) reader->hole_end = sequence;
+    if (reader->next_sequence != 0 && sequence > reader->next_sequence) reader->hole_end = sequence;
     return 1;
 }
 
@@ -82,13 +103,6 @@ static int resync(struct rq_reader *reader) {
         }
     }
     return restart(reader);
-}
-
-/* The first message's sequence may be the publisher's choice, made after we joined. In a replica
- * its owner tells it, who may come later than the NIC: 0 until then. */
-static int learn_origin(struct rq_reader *reader, uint64_t tail) {
-    reader->next_sequence = rq_reader_next_sequence(reader, tail);
-    return reader->next_sequence != 0;
 }
 
 /* How many messages at the frame's beginning are not to be delivered; count when none are. */

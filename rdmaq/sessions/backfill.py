@@ -9,7 +9,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rdmaq._fast import error_text, ffi, lib
-from rdmaq.errors import ClosedError, OperationFailed, RdmaqError, SegmentError
+from rdmaq.errors import (
+    BootstrapError,
+    ClosedError,
+    OperationFailed,
+    RdmaqError,
+    SegmentError,
+)
 from rdmaq.verbs.failure import status_name
 
 if TYPE_CHECKING:
@@ -85,6 +91,7 @@ class Backfill:
         Raises:
             OperationFailed: a READ failed; the session is lost.
             SegmentError: what was read is no stream.
+        BootstrapError: another link must be asked for, to learn where the stream began.
             ClosedError: the session was closed.
         """
         report = self._report
@@ -115,6 +122,11 @@ class Backfill:
             )
         if code == -errno.ESHUTDOWN:
             return ClosedError("the backfill was closed: its subscription ends")
+        if code == -errno.ENODATA:  # the next link's grant says it
+            return BootstrapError(
+                "the stream began while its link was asked for, and what it began with is written "
+                "over: the link is asked for again, so that the loss can be told"
+            )
         return SegmentError(
             f"what was read of the publisher's ring on {facts} cannot be a stream "
             f"({error_text(code)}): nothing of it was delivered; is the peer really an rdmaq node, "

@@ -130,7 +130,10 @@ static void catch_up(struct linked *linked, struct slot *slot) {
     for (int steps = 0; result != RQ_BACKFILL_REACHED; steps++) {
         CHECK(steps < PATIENCE_STEPS);
         result = rq_backfill_run(backfill, 0, RQ_WAIT_SPIN, 0, &report);
-        CHECK(result >= 0);
+        if (result == -ENODATA) /* as the next link's grant says it */
+            rq_replica_learn_origin(slot->replica,
+                                    atomic_load(&linked->segment->live->origin_sequence));
+        CHECK(result >= 0 || result == -ENODATA);
         if (!linked->is_reliable && linked_random(linked, 400) == 0) linked_send(linked);
         if (linked_random(linked, 50) == 0) linked_read(linked, slot);
         if (slot->link != NULL) be_asked(linked, slot);

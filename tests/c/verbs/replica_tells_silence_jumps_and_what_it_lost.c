@@ -198,6 +198,28 @@ static void who_saw_no_frame_is_told_what_was_lost_though_nothing_follows(void) 
     }
 }
 
+/* Who asked for a time that has come is told what he may have missed of it; else he goes on waiting
+ * for it, and nothing was lost that he asked for. */
+static void who_waits_for_a_time_is_told_what_was_lost_behind_it(void) {
+    for (int is_early = 0; is_early < 2; is_early++) {
+        begin_link(0);
+        rq_reader_deliver_from_time(slot->reader, is_early ? UINT64_MAX / 2 : 1);
+        CHECK_EQUAL(poll_one(), RQ_POLL_NOTHING);
+        linked_down(&linked, slot);
+        send(200);
+        linked_up(&linked, slot);
+        look();
+        if (!is_early) expect_gap(1, 200);
+        CHECK_EQUAL(poll_one(), RQ_POLL_NOTHING);
+        CHECK_EQUAL(rq_link_start(slot->link), 0);
+        send(1);
+        run_nic();
+        look();
+        CHECK_EQUAL(poll_one(), is_early ? RQ_POLL_NOTHING : 1);
+        linked_close(&linked);
+    }
+}
+
 static void lapped_owner_finds_his_place_by_a_heartbeat(void) {
     begin_link(0);
     send(1);
@@ -315,6 +337,7 @@ int main(int argc, char **argv) {
     jump_is_told_though_nothing_follows();
     who_saw_no_frame_is_told_what_was_lost_though_nothing_follows();
     short_jump_is_bridged_and_told();
+    who_waits_for_a_time_is_told_what_was_lost_behind_it();
     lapped_owner_finds_his_place_by_a_heartbeat();
     origin_comes_ahead_of_the_first_data();
     who_joins_late_begins_no_earlier_than_was_told();
