@@ -65,7 +65,9 @@ class Fault:
 # A link that comes up tells its RDMA port some time later, from the kernel's link watch: for up to
 # a second. /sys/class/infiniband/DEVICE/parent is the interface below an rxe device.
 _AWAIT_PORTS = """
-for _ in $(seq 100); do
+read up _ < /proc/uptime
+end=$((${up%.*} + 10))
+while :; do
   down=
   for interface in "$@"; do
     for parent in $(grep -lsx "$interface" /sys/class/infiniband/*/parent); do
@@ -73,6 +75,8 @@ for _ in $(seq 100); do
     done
   done
   [ -z "$down" ] && exit
+  read up _ < /proc/uptime
+  [ "${up%.*}" -gt "$end" ] && break
   sleep 0.1
 done
 echo $down
