@@ -297,7 +297,7 @@ class AbsenceRefusal(Refusal):
 
 
 class OutrunRefusal(Refusal):
-    """A link has ended before it began: most often its publisher outran who was connecting."""
+    """A link has ended before it began: its publisher outran who was connecting."""
 
 
 class LinkOutrun(BootstrapError):

@@ -64,7 +64,7 @@ def link_info(stats: Any, pair: PairFacts, terms: LinkTerms) -> LinkInfo:
 
 
 def packed(stats: Any) -> int:
-    """Its cause in seven bytes, for who is told of its end: cause, status and vendor error."""
+    """Its cause as a number, for who is told of its end: cause, status and vendor error."""
     return int(stats.cause) | int(stats.status) << 8 | int(stats.vendor_error) << 24
 
 
@@ -72,8 +72,9 @@ def unpacked(word: int) -> str:
     """The same in words; what is not told, or of a later release, is told as that."""
     if word == 0:
         return "it does not say why"
+    vendor_error = word >> 24 & 0xFFFF_FFFF
     return cause(
-        SimpleNamespace(cause=word & 0xFF, status=word >> 8 & 0xFFFF, vendor_error=word >> 24)
+        SimpleNamespace(cause=word & 0xFF, status=word >> 8 & 0xFFFF, vendor_error=vendor_error)
     )
 
 

@@ -83,6 +83,8 @@ class Links:
                 self._close(older)
             with self._lock:  # flushing the older one took seconds, perhaps
                 self._check(publisher, ask, self._newest.get(subscription, 0))
+                if subscription in self._links:  # of a newer one, whose number was forgotten
+                    raise _too_late(publisher, ask)
                 ring = self._ring(publisher, session_pair.domain)
                 settings = publisher.link_settings or LinkSettings()
                 link = ServedLink(publisher, session_pair, ring, ask, settings, tell)
@@ -104,10 +106,7 @@ class Links:
                 "again, and begin with a new replica"
             )
         if ask.generation < generation_min:
-            raise Refusal(
-                f"link {ask.generation} to a replica of {publisher.name!r} comes too late: a "
-                "newer one was asked for; let the newer one be"
-            )
+            raise _too_late(publisher, ask)
 
     def _ring(self, publisher: Publisher, domain: Domain) -> Ring:
         self._rings = {where: ring for where, ring in self._rings.items() if not ring.closed}
@@ -188,3 +187,10 @@ class Links:
             rings, self._rings = list(self._rings.values()), {}
         for ring in rings:
             ring.close()
+
+
+def _too_late(publisher: Publisher, ask: LinkAsk) -> Refusal:
+    return Refusal(
+        f"link {ask.generation} to a replica of {publisher.name!r} comes too late: a newer one was "
+        "asked for; let the newer one be"
+    )

@@ -4,9 +4,9 @@
 
       0  16 outbox    random; the other side READs it, and tells what it read
      64  16 inbox     the other side WRITEs random bytes here, and tells what they were
-    128   8 farewell  the node WRITEs here why it ends the session, little-endian; 0: it does not;
-                      in the upper seven bytes the cause of a link's end (link_facts.packed)
-    192  64 scratch   where our own operations begin and end
+    128  16 farewell  the node WRITEs here why it ends the session, little-endian; 0: it does not;
+                      and from byte 136 the cause of a link's end (link_facts.packed), or 0
+    192  80 scratch   where our own operations begin and end
    4096  4 K packet    the caller WRITEs and READs here as many bytes as the MTU has
 
 The other side can write all of it. That proves nothing to it but what it proves anyhow: that its
@@ -35,12 +35,12 @@ LOST = "probe did not get through"
 OPEN = Access.REMOTE_READ | Access.REMOTE_WRITE
 _OUTBOX = slice(0, NONCE_BYTES)
 _INBOX = slice(64, 64 + NONCE_BYTES)
-_FAREWELL = slice(128, 136)
+_FAREWELL, _CAUSE = slice(128, 136), slice(136, 144)
 _WRITTEN = slice(192, 192 + NONCE_BYTES)
 _READ_BACK = slice(208, 208 + NONCE_BYTES)
 _READ = slice(224, 224 + NONCE_BYTES)
-_WORD = slice(240, 248)
 _BEAT = slice(248, 256)
+_WORDS = slice(256, 272)
 _PACKET_AT = 4096
 
 
@@ -122,22 +122,25 @@ class ProbeMemory:
 
     def say(self, pair: Pair, target: RemoteMemory, why: Farewell, cause: int = 0) -> Operation:
         """Begins to tell the other side that the session ends, and of what cause a link did."""
-        self.memory.buffer[_WORD] = (why | cause << 8).to_bytes(8, "little")
-        return pair.write(self.memory[_WORD], target[_FAREWELL])
+        buffer = self.memory.buffer
+        if buffer is None:  # it has ended by itself meanwhile
+            raise self.memory.closed_error()
+        buffer[_WORDS] = int(why).to_bytes(8, "little") + cause.to_bytes(8, "little")
+        return pair.write(self.memory[_WORDS], target[_FAREWELL.start : _CAUSE.stop])
 
     @property
     def farewell(self) -> int:
         """What the other side wrote there; a load of eight bytes."""
-        return self._farewell() & 0xFF
+        return self._number_at(_FAREWELL)
 
     @property
     def farewell_cause(self) -> int:
         """Of a link's end, packed; 0 where none was told."""
-        return self._farewell() >> 8
+        return self._number_at(_CAUSE)
 
-    def _farewell(self) -> int:
+    def _number_at(self, where: slice) -> int:
         buffer = self.memory.buffer
-        return 0 if buffer is None else int.from_bytes(buffer[_FAREWELL], "little")
+        return 0 if buffer is None else int.from_bytes(buffer[where], "little")
 
 
 def _other_bytes(pair: Pair) -> OperationFailed:

@@ -92,6 +92,8 @@ class Remote(Persisting):
             try:
                 self._session = self._dialled()
             except LinkOutrun as error:  # who READs catches up, where a link lags again and again
+                if self._cursor is None:  # no link was granted: whatever the node means by that
+                    raise
                 why = f"{error}"
                 self._tell("link_down", why)
                 self._is_held = True

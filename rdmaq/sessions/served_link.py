@@ -146,7 +146,8 @@ class ServedLink:
         """Both sides are ready: what is published goes out from now on, unless it is held.
 
         Raises:
-            OutrunRefusal: it has failed, or was closed, meanwhile.
+            OutrunRefusal: its publisher was faster than who connects.
+            Refusal: it has failed otherwise, or was closed, meanwhile.
         """
         with self._lock:
             code = -errno.ESHUTDOWN if self._is_closed else 0
@@ -154,11 +155,16 @@ class ServedLink:
                 code = lib.rq_link_start(self._handle)
             if code == 0:  # under the lock: once it is closed its descriptor is another's
                 MINDER.add(self._event_fd, self)
-        if code != 0:
-            raise OutrunRefusal(
-                f"the link of {self.publisher.name!r} has ended before it began: "
-                f"{error_text(code)}; subscribe again"
-            )
+            failed = None if code == 0 or self._is_closed else self._stats()
+        if code == 0:
+            return
+        if self.publisher.closed:
+            raise _refusal(self.publisher, code)
+        why = error_text(code) if failed is None else cause(failed)
+        has_lagged = failed is not None and failed.cause == lib.RQ_LINK_CAUSE_LAGGED
+        raise (OutrunRefusal if has_lagged else Refusal)(
+            f"the link of {self.publisher.name!r} has ended before it began: {why}; subscribe again"
+        )
 
     def begin(self, position: int, cursor: int) -> bool:
         """The subscriber has READ up to `position`: there the link begins, if it was held.
@@ -199,11 +205,10 @@ class ServedLink:
             if stats.state != lib.RQ_LINK_FAILED:
                 return
             self.was_cut_off = stats.cause == lib.RQ_LINK_CAUSE_STALLED
-            if self.failure == 0:
-                self.failure = packed(stats)
-                name, facts = self.publisher.name, self._pair.facts
-                if stats.cause != lib.RQ_LINK_CAUSE_STOPPED:
-                    _log.warning("a link of stream %r failed: %s; %s", name, cause(stats), facts)
+            is_news, self.failure, facts = self.failure == 0, packed(stats), self._pair.facts
+        if is_news and stats.cause != lib.RQ_LINK_CAUSE_STOPPED:  # a log's handler may call us
+            name = self.publisher.name
+            _log.warning("a link of stream %r failed: %s; %s", name, cause(stats), facts)
         # Its session may be busy: who was never told would take us for silent, and wait.
         self._is_told = self.tell()
 

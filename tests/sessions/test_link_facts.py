@@ -80,13 +80,13 @@ def test_failed_request_is_told_by_its_status() -> None:
 
 
 def test_subscriber_is_told_the_same_words_as_the_publisher() -> None:
-    """By seven bytes of its farewell; a cause that is not known here, or none, is told as that."""
+    """By eight bytes of its farewell; a cause that is not known here, or none, is told as that."""
     stats = stats_of(
         cause=lib.RQ_LINK_CAUSE_COMPLETION,
         status=Status.RETRY_EXC_ERR,
         vendor_error=0xFFFF_FFFF,
     )
-    assert packed(stats).bit_length() <= 56
+    assert packed(stats).bit_length() <= 64
     assert unpacked(packed(stats)) == cause(stats)
     assert "unknown here" in unpacked(200)
     assert "does not say" in unpacked(0)
