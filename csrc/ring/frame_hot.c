@@ -191,7 +191,11 @@ int rq_peek_frame(struct rq_reader *reader, struct rq_peeked *peeked) {
         RQ_STEP();
         if (tail == reader->cursor) return RQ_PEEK_NOTHING;
         if (reader->is_lapped) {
-            if (!resync(reader)) return RQ_PEEK_NOTHING;
+            /* Stopped in between, it may have been cut off before it was lapped: that is what it is
+             * told, since what it missed is not a reliable stream's loss. */
+            if (atomic_load_explicit(&reader->control->cut_off, memory_order_acquire) != 0 ||
+                !resync(reader))
+                return RQ_PEEK_NOTHING;
             continue;
         }
         int loaded = reader->next_sequence != 0 ? 1 : begin(reader, tail);
