@@ -36,8 +36,8 @@ def sides(names: tuple[str, ...]) -> tuple[Side, Side]:
     if len(sides) != 2:
         raise BenchError(
             f"the benchmark needs two active devices with an IPv4 address each, and found "
-            f"{[side.device for side in sides]}; in a checkout: rdmaq rig exec -- rdmaq bench "
-            "verbs; else name two with --device"
+            f"{[side.device for side in sides]}; in a checkout put `rdmaq rig exec --` before "
+            "the command; else name two with --device"
         )
     return sides[0], sides[1]
 
