@@ -1,6 +1,7 @@
 /*
  * A reader of a reliable stream that writes nonsense into its control page: ahead of the tail,
- * backwards, or standing still. It is cut off and told why; publisher and other reader go on.
+ * backwards, or standing still. It is cut off and told why, and of no gap before; publisher and
+ * other reader go on.
  */
 #include "pair.h"
 
@@ -33,6 +34,8 @@ static void check_cut_off(uint64_t (*forge)(struct pair *), uint32_t reason) {
         atomic_store_explicit(&other.reader->control->cursor_bytes, forge(&other),
                               memory_order_relaxed);
     flood(&pair);
+    /* As who was stopped in a poll, behind its look for a cut-off: lapped, and no gap is told. */
+    CHECK_EQUAL(rq_read_batch(other.reader, &other.poll, 1), RQ_POLL_NOTHING);
     CHECK_EQUAL(pair_poll(&other, 1), RQ_POLL_CUT_OFF);
     CHECK_EQUAL(other.poll.batch.cause, reason);
     struct rq_publisher_stats stats;
